@@ -1,0 +1,39 @@
+# `make demo` and `make test` need nothing but Python (3.11 or newer) and make. CI runs these targets.
+PYTHON ?= python3
+
+BIN = .venv/bin
+READY = .venv/ready
+
+.PHONY: help install demo test test-all lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## .venv with everything that development needs
+
+demo: $(READY) ## train a small network on handwritten digits, export it, evaluate it on every runtime that is installed
+	rm -rf runs/demo
+	$(BIN)/nin-onnx train digits --out runs/demo
+	$(BIN)/nin-onnx export runs/demo
+	$(BIN)/nin-onnx eval runs/demo/model/model.onnx --dataset digits
+
+test: $(READY) ## the tests, but for the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY) ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove .venv, the demo's run and what the tools left behind; other runs stay
+	rm -rf .venv runs/demo build dist nin_onnx.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d, nin-onnx needs 3.11 or newer: make PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "installing nin-onnx and what it needs into .venv: once, some minutes"
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,train,demo,test]"
+	@touch $@

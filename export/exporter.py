@@ -1,0 +1,78 @@
+"""A run becomes a model folder: the graph, the weights it was made from, and its golden vectors.
+
+model.onnx           the classifier, raw pixels in, with its card
+model.safetensors    the same in PyTorch
+test_data_set_0/     golden vectors
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from nin_onnx import atomic
+from nin_onnx.architecture import architecture
+from nin_onnx.card import Card, write_card
+from nin_onnx.errors import RunError, require
+from nin_onnx.export.passes import PASSES, Pass, PassResult, run
+from nin_onnx.golden import write_golden
+from nin_onnx.machine import versions
+
+__all__ = ["Export", "export_run"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export made."""
+
+    model: Path
+    size: int
+    """Bytes of `model`."""
+    card: Card
+    passes: tuple[PassResult, ...]
+
+
+def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] = PASSES) -> Export:
+    """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
+
+    The model folder is moved to its place when every check has passed, instead of an earlier one; otherwise nothing is
+    written. Raises `RunError` for a folder without checkpoint, `ExportError` where a check fails.
+    """
+    require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
+    from nin_onnx.export.to_onnx import OPSET, golden_vectors, to_onnx
+    from nin_onnx.train.checkpoint import load_classifier, sha256
+    from nin_onnx.train.run import Run
+
+    source = Run(folder).trained()
+    classifier, checkpoint = load_classifier(source)
+    recipe = checkpoint.recipe
+    table = architecture(recipe.network.architecture)
+    golden = golden_vectors(classifier)
+    model, results = run(to_onnx(classifier), golden, passes)
+    channels, height, width = table.input
+    card = Card(
+        name=table.name,
+        architecture=table.name,
+        labels=checkpoint.labels,
+        input="uint8 [batch, height, width, channels]",
+        height=height,
+        width=width,
+        channels=channels,
+        preprocessing=recipe.preprocessing,
+        recipe=recipe.name,
+        experiment=recipe.experiment,
+        dataset=checkpoint.dataset,
+        golden=golden.hash,
+        weights=sha256(source),
+        versions={**checkpoint.versions, **versions(("onnx", "onnxscript", "onnxsim")), "opset": str(OPSET)},
+    )
+    model.graph.name = table.name
+    write_card(model, card)
+    target = out or folder / "model"
+    if target.exists() and not (target / "model.onnx").exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunError(f"'{target}' is there and is no model folder, so it is not replaced: choose another --out")
+    content = model.SerializeToString(deterministic=True)
+    with atomic.whole_folder(target) as staging:
+        (staging / "model.onnx").write_bytes(content)
+        shutil.copyfile(source, staging / "model.safetensors")
+        write_golden(staging, golden)
+    return Export(target / "model.onnx", len(content), card, tuple(results))

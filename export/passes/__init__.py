@@ -1,0 +1,47 @@
+"""The passes that turn torch's graph into the one that ships, in their order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+
+from nin_onnx.export.passes.check_golden import check_golden
+from nin_onnx.export.passes.global_average_pool import global_average_pool
+from nin_onnx.export.passes.simplify import simplify
+from nin_onnx.export.passes.stable_names import stable_names
+from nin_onnx.export.passes.strip import strip
+from nin_onnx.golden import Golden
+
+__all__ = ["PASSES", "Pass", "PassResult", "run"]
+
+Pass = Callable[[onnx.ModelProto, Golden], onnx.ModelProto]
+"""Takes a model and the answers it must give, returns a model: a new one where it changes anything."""
+
+PASSES: tuple[Pass, ...] = (
+    simplify,
+    global_average_pool,
+    stable_names,
+    strip,
+    check_golden,
+)
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What one pass did."""
+
+    name: str
+    changed: bool
+    nodes_before: int
+    nodes_after: int
+
+
+def run(model: onnx.ModelProto, golden: Golden, passes: tuple[Pass, ...] = PASSES) -> tuple[onnx.ModelProto, list[PassResult]]:
+    """Send `model` through `passes`; raises `ExportError` where a check fails."""
+    results = []
+    for one in passes:
+        before = model
+        model = one(before, golden)
+        changed = model.SerializeToString(deterministic=True) != before.SerializeToString(deterministic=True)
+        results.append(PassResult(one.__name__, changed, len(before.graph.node), len(model.graph.node)))
+    return model, results

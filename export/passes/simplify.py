@@ -1,0 +1,26 @@
+"""Pass: onnxsim's constant folding and fusions, checked on the golden images."""
+
+import contextlib
+import io
+
+import onnx
+
+from nin_onnx.errors import ExportError
+from nin_onnx.golden import Golden
+
+__all__ = ["simplify"]
+
+
+def simplify(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+    """Let onnxsim rewrite `model`, and compare both on the golden images; raises `ExportError`.
+
+    onnxsim's own check casts random numbers in [0, 1) to the input's type: for uint8 that is a black image and nothing else.
+    """
+    import onnxsim
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        simplified, same = onnxsim.simplify(model, check_n=1, input_data={"images": golden.images}, certify=False)
+    if not same:
+        raise ExportError("onnxsim changed what the graph answers to the golden images: install the version in constraints.txt")
+    assert isinstance(simplified, onnx.ModelProto)
+    return simplified

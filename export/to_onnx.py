@@ -1,0 +1,65 @@
+"""The classifier as torch's exporter writes it, and the answers that every form of it must give."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx
+import torch
+
+from nin_onnx.golden import Golden, golden_images
+from nin_onnx.train.network import Classifier, Outputs
+
+__all__ = ["OPSET", "golden_vectors", "to_onnx"]
+
+OPSET = 18
+
+
+def to_onnx(classifier: Classifier) -> onnx.ModelProto:
+    """The graph of `classifier`: uint8 `images` [batch, height, width, channels] in; its outputs by name, dynamic batch."""
+    import onnxscript  # noqa: F401 - torch's exporter needs it, and says so at length
+
+    channels, height, width = classifier.network.architecture.input
+    example = torch.zeros((2, height, width, channels), dtype=torch.uint8)  # a batch of 1 would become a constant
+    with _quiet():
+        program = torch.onnx.export(
+            classifier.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=list(Outputs._fields),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    assert isinstance(model, onnx.ModelProto)
+    return model
+
+
+def golden_vectors(classifier: Classifier) -> Golden:
+    """What `classifier` answers to the golden images, computed in float64 and rounded to float32."""
+    channels, height, width = classifier.network.architecture.input
+    images = golden_images(height, width, channels)
+    with torch.inference_mode():
+        outputs = classifier.eval().double()(torch.from_numpy(images))
+    classifier.float()
+    return Golden(images, {name: output.float().numpy() for name, output in outputs._asdict().items()})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter logs what it did not find (torchvision) and warns about torch's own code: nothing a user can act on."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)

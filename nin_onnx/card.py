@@ -1,0 +1,76 @@
+"""What a model file says about itself, as JSON in the ONNX metadata: readable without running the model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from nin_onnx.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["CARD_KEY", "Card", "read_card", "write_card"]
+
+CARD_KEY = "nin_onnx.card"
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts that whoever embeds or judges a model needs."""
+
+    name: str
+    architecture: str
+    labels: tuple[str, ...]
+    input: str
+    """Form of the input `images`: `uint8 [batch, height, width, channels]`."""
+    height: int
+    width: int
+    channels: int
+    preprocessing: tuple[str, ...]
+    """Steps inside the graph, first to last."""
+    recipe: str
+    experiment: str | None
+    """The published figure it is measured by: a key of `nin_onnx.paper.published`."""
+    dataset: Mapping[str, Any]
+    """Training data: name, images, provenance, fingerprint."""
+    golden: str
+    """SHA-256 of the golden vectors that lie beside the file."""
+    weights: str
+    """SHA-256 of the checkpoint that the graph was exported from."""
+    licence: str = "Apache-2.0"
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the packages that trained and exported it."""
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+
+def write_card(model: "onnx.ModelProto", card: Card) -> None:
+    """Put `card` into the metadata of `model`, with the keys that the ONNX specification defines for images."""
+    entries = {
+        CARD_KEY: card.to_json(),
+        "Image.BitmapPixelFormat": "Gray8" if card.channels == 1 else "Rgb8",
+        "Image.ColorSpaceGamma": "SRGB",
+        "Image.NominalPixelRange": "NominalRange_0_255",
+    }
+    kept = [entry for entry in model.metadata_props if entry.key not in entries]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    for key, value in entries.items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def read_card(model: "onnx.ModelProto") -> Card | None:
+    """The card of `model`, or None where it has none; raises `ModelError` for one that cannot be read."""
+    text = next((entry.value for entry in model.metadata_props if entry.key == CARD_KEY), None)
+    if text is None:
+        return None
+    try:
+        values = json.loads(text)
+        known = {item.name for item in fields(Card)}
+        lists = {key: tuple(values[key]) for key in ("labels", "preprocessing")}
+        return Card(**{key: value for key, value in values.items() if key in known} | lists)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"the model's metadata '{CARD_KEY}' is no nin-onnx card ({error}): export the model again") from error

@@ -1,0 +1,58 @@
+"""What a data set is: images, labels, names of the classes, and where they come from."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Dataset", "Split"]
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One split of a data set, in memory."""
+
+    name: str
+    split: Split
+    images: NDArray[np.uint8]
+    """[N, height, width, channels], raw pixels 0…255."""
+    labels: NDArray[np.int64]
+    """[N], each an index into `classes`."""
+    classes: tuple[str, ...]
+    official: bool
+    """Whether the files are the official release's, by checksum."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def provenance(self) -> str:
+        """How reports call the copy: `official` or `unofficial copy`."""
+        return "official" if self.official else "unofficial copy"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of shape, pixels and labels, in hexadecimal: the same for the same data in any file format."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(self.labels.astype("<i8").data)
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """The facts that reports carry, ready for JSON."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "images": len(self),
+            "provenance": self.provenance,
+            "fingerprint": self.fingerprint,
+        }
+
+    def __getitem__(self, rows: slice) -> "Dataset":
+        """The images of a slice, as a data set of their own."""
+        return replace(self, images=self.images[rows], labels=self.labels[rows])

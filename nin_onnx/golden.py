@@ -1,0 +1,94 @@
+"""Golden vectors: inputs and the network's own answers, stored beside a model in the ONNX model zoo's layout.
+
+model.onnx
+test_data_set_0/input_0.pb, output_0.pb, output_1.pb, ...
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.errors import ModelError
+
+__all__ = ["FOLDER", "Golden", "golden_images", "read_golden", "write_golden"]
+
+FOLDER = "test_data_set_0"
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """The images given to the network and the outputs it must give, each by the graph's own name for it."""
+
+    images: NDArray[np.uint8]
+    """[N, height, width, channels]."""
+    outputs: Mapping[str, NDArray[np.float32]]
+    """`logits` and `probabilities` [N, classes], `class_maps` [N, classes, h, w]; from float64, rounded to float32."""
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of names, types, shapes and values, in hexadecimal."""
+        digest = hashlib.sha256()
+        arrays: dict[str, NDArray[Any]] = {"images": self.images, **self.outputs}
+        for name, array in arrays.items():
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def golden_images(height: int, width: int, channels: int, noise: int = 4) -> NDArray[np.uint8]:
+    """The images that every model is tried on, uint8 [noise + 8, height, width, channels].
+
+    `noise` of uniform noise; black, white, three constant greys; and three saturated: random pixels, a checkerboard, halves.
+    """
+    random = np.random.default_rng(0)
+    shape = (height, width, channels)
+    rows, columns = np.indices((height, width))
+    return np.stack(
+        [
+            *random.integers(0, 256, (noise, *shape), np.uint8),
+            *(np.full(shape, level, np.uint8) for level in (0, 255, 1, 127, 254)),
+            random.integers(0, 2, shape, np.uint8) * np.uint8(255),
+            np.broadcast_to(((rows + columns) % 2 * 255).astype(np.uint8)[..., None], shape),
+            np.broadcast_to((columns < width // 2).astype(np.uint8)[..., None] * np.uint8(255), shape),
+        ]
+    )
+
+
+def write_golden(folder: Path, golden: Golden) -> None:
+    """Write `golden` as `folder`/test_data_set_0/*.pb."""
+    from onnx import numpy_helper
+
+    target = folder / FOLDER
+    target.mkdir(parents=True, exist_ok=True)
+    files: dict[str, tuple[str, NDArray[Any]]] = {"input_0.pb": ("images", golden.images)}
+    files |= {f"output_{i}.pb": item for i, item in enumerate(golden.outputs.items())}
+    for file, (name, array) in files.items():
+        (target / file).write_bytes(numpy_helper.from_array(array, name).SerializeToString())
+
+
+def read_golden(folder: Path) -> Golden | None:
+    """The golden vectors that lie in `folder`, or None where there are none; raises `ModelError` for a broken file."""
+    from google.protobuf.message import DecodeError
+    from onnx import TensorProto, numpy_helper
+
+    source = folder / FOLDER
+    if not (source / "input_0.pb").exists():
+        return None
+    arrays: dict[str, NDArray[Any]] = {}
+    files = [source / "input_0.pb", *sorted(source.glob("output_*.pb"), key=lambda path: int(path.stem.split("_")[1]))]
+    for path in files:
+        try:
+            tensor = TensorProto.FromString(path.read_bytes())
+            arrays[tensor.name] = numpy_helper.to_array(tensor)
+        except (DecodeError, ValueError, TypeError) as error:
+            raise ModelError(f"'{path}' holds no tensor ({error}): export the model again") from error
+    images = arrays.pop("images", None)
+    if images is None or "logits" not in arrays:
+        raise ModelError(f"'{source}' should hold 'images' and 'logits', it holds {sorted(arrays)}: export the model again")
+    return Golden(images, arrays)

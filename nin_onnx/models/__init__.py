@@ -1,0 +1,29 @@
+"""The models that ship with nin-onnx, each a folder as `nin-onnx export` writes it."""
+
+from pathlib import Path
+
+from nin_onnx.errors import ModelError
+
+__all__ = ["DEFAULT", "find", "shipped"]
+
+FOLDER = Path(__file__).parent
+DEFAULT = "nin-mnist"
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the models that ship."""
+    return tuple(sorted(path.parent.name for path in FOLDER.glob("*/model.onnx")))
+
+
+def find(model: str) -> Path:
+    """The `.onnx` file that `model` stands for: a shipped name, a file, or a folder with a `model.onnx`; raises `ModelError`."""
+    if model in shipped():
+        return FOLDER / model / "model.onnx"
+    path = Path(model)
+    if (path / "model.onnx").is_file():
+        return path / "model.onnx"
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export RUN")
+    raise ModelError(f"there is no file '{model}', and no shipped model of that name (shipped: {', '.join(shipped())})")

@@ -1,0 +1,43 @@
+"""How sure a counted error rate is: its interval, and its test against a published figure."""
+
+from math import exp, fsum, lgamma, log, log1p, sqrt
+from statistics import NormalDist
+
+__all__ = ["binomial_test", "wilson_interval"]
+
+
+def wilson_interval(errors: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of the rate behind `errors` of `images`, as fractions (Wilson 1927, JASA 22:209)."""
+    _check(errors, images)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    rate = errors / images
+    centre = rate + z**2 / (2 * images)
+    half = z * sqrt(rate * (1 - rate) / images + z**2 / (4 * images**2))
+    scale = 1 + z**2 / images
+    low = 0.0 if errors == 0 else (centre - half) / scale  # exactly 0 and 1 at the ends, where rounding would miss them
+    high = 1.0 if errors == images else (centre + half) / scale
+    return low, high
+
+
+def binomial_test(errors: int, images: int, rate: float) -> float:
+    """The probability of `errors` or more among `images` if the true rate is `rate`: exact, one-sided.
+
+    Small values speak for a true rate above `rate`. The terms are summed from their logarithms: good to 1e-9 for the sizes
+    of test sets.
+    """
+    _check(errors, images)
+    if errors == 0 or rate >= 1:
+        return 1.0
+    if rate <= 0:
+        return 0.0
+    chance, against = log(rate), log1p(-rate)
+    ways = lgamma(images + 1)
+    logarithms = (
+        ways - lgamma(k + 1) - lgamma(images - k + 1) + k * chance + (images - k) * against for k in range(errors, images + 1)
+    )
+    return min(1.0, fsum(map(exp, logarithms)))
+
+
+def _check(errors: int, images: int) -> None:
+    if not 0 <= errors <= images or images < 1:
+        raise ValueError(f"{errors} errors of {images} images: expected 0 <= errors <= images, and at least one image")

@@ -1,0 +1,70 @@
+"""What every runtime is: one small class that says whether it can run, loads a model, runs it, and tells what ran."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.runtimes.model import ModelFile
+
+__all__ = ["Facts", "Runtime", "Unusable"]
+
+
+class Unusable(Exception):
+    """A runtime cannot run here, or not this model: it is skipped, for a reason and with the command that would help."""
+
+    def __init__(self, reason: str, install: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.install = install
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What ran, read back from the runtime; None where it does not tell."""
+
+    package: str | None = None
+    version: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    """What its arithmetic was done in: a key of `nin_onnx.runtimes.parity.TOLERANCES`."""
+    threads: int | None = None
+    providers: tuple[str, ...] | None = None
+    assignment: Mapping[str, Mapping[str, int]] | None = None
+    """For each provider the operators that it was given, and how many of each."""
+
+
+class Runtime(ABC):
+    """Something that executes a model.
+
+    The two class methods are asked in the user's process, so they import nothing heavy; the rest happens in a worker
+    process of its own. The images that come fit the model: `ModelFile` has checked them for all runtimes.
+    """
+
+    images: ClassVar[int | None] = None
+    """How many images of a data set it does unless told otherwise; None for all."""
+
+    @classmethod
+    @abstractmethod
+    def check(cls) -> None:
+        """Raise `Unusable` where it cannot run on this machine."""
+
+    @classmethod  # noqa: B027 - most accept every model
+    def accepts(cls, model: ModelFile) -> None:
+        """Raise `Unusable` where it cannot run `model`."""
+
+    @abstractmethod
+    def load(self, model: Path, threads: int) -> None:
+        """Make ready to run; raise `Unusable` where what would run is not what this runtime stands for."""
+
+    @abstractmethod
+    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+        """The outputs for images [N, height, width, channels], by name."""
+
+    @abstractmethod
+    def facts(self) -> Facts:
+        """What ran, asked after the last image."""

@@ -1,0 +1,107 @@
+"""`nin-onnx eval`: one model on every runtime, one after the other, each judged by the same golden vectors and images."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nin_onnx import __version__
+from nin_onnx.data.dataset import Dataset
+from nin_onnx.errors import ModelError
+from nin_onnx.golden import Golden, read_golden
+from nin_onnx.machine import hardware, versions
+from nin_onnx.paper import published
+from nin_onnx.runtimes.contract import Unusable
+from nin_onnx.runtimes.job import Answer, Feed, Job
+from nin_onnx.runtimes.judgement import Yardstick, judge
+from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.process import run_job
+from nin_onnx.runtimes.registry import RUNTIMES, runtime
+from nin_onnx.runtimes.report import Report
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: Path,
+    *,
+    runtimes: Sequence[str] | None = None,
+    dataset: Dataset | None = None,
+    limit: int | None = None,
+    batch: int = 128,
+    threads: int | None = None,
+    time_limit: float = 600.0,
+    progress: Callable[[str], object] = lambda runtime: None,
+) -> Report:
+    """Run `model` on `runtimes` (None: all that are known) and judge each.
+
+    Golden vectors are looked for beside the model. Of `dataset` each runtime does the first `limit` images (None: as many
+    as it does by default). `threads`: None for all cores. `time_limit`: seconds for one runtime, its start included.
+    `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
+    anything runs; after that whatever a runtime does is an outcome in the report.
+    """
+    names = tuple(RUNTIMES) if runtimes is None else tuple(dict.fromkeys(runtimes))
+    for name in names:
+        runtime(name)
+    file = read_model(model)
+    golden = read_golden(model.parent)
+    if dataset is not None:
+        file.check(dataset)
+    if golden is None and dataset is None:
+        raise ModelError(f"nothing to judge '{model}' by, no golden vectors lie beside it: give --dataset")
+    card = file.card
+    problem = None
+    if golden is not None and card is not None and golden.hash != card.golden:
+        problem = "the golden vectors beside the model are not those that its card names"
+    figure = published(card.experiment) if card and card.experiment else None
+    threads = threads or int(hardware()["cores"])
+
+    answers: dict[str, Answer] = {}
+    with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
+        folder = Path(temporary)
+        feeds = _feeds(folder, golden, dataset, batch)
+        for name in names:
+            progress(name)
+            answers[name] = _ask(name, file, feeds, folder / name, limit=limit, threads=threads, time_limit=time_limit)
+
+    return Report(
+        model=file,
+        dataset=dataset.describe() if dataset else None,
+        golden={"images": len(golden.images), "hash": golden.hash, "problem": problem} if golden else None,
+        published=figure,
+        rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure), named=runtimes is not None),
+        settings={"batch": batch, "limit": limit, "threads": threads, "time_limit": time_limit},
+        hardware=hardware(),
+        versions={"nin-onnx": __version__, **versions(("numpy", "onnx"))},
+    )
+
+
+def _feeds(folder: Path, golden: Golden | None, dataset: Dataset | None, batch: int) -> dict[str, Feed]:
+    """Write the images once for all runtimes."""
+    feeds = {}
+    if golden is not None:
+        np.save(folder / "golden.npy", golden.images, allow_pickle=False)
+        feeds["golden"] = Feed(str(folder / "golden.npy"), len(golden.images), batch, tuple(golden.outputs))
+    if dataset is not None:
+        np.save(folder / "dataset.npy", dataset.images, allow_pickle=False)
+        feeds["dataset"] = Feed(str(folder / "dataset.npy"), len(dataset), batch, ("logits",))
+    return feeds
+
+
+def _ask(
+    name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, *, limit: int | None, threads: int, time_limit: float
+) -> Answer:
+    """What comes of one runtime."""
+    kind = runtime(name)
+    try:
+        kind.check()
+        kind.accepts(model)
+    except Unusable as reason:
+        return Answer("skipped", reason.reason, reason.install)
+    wanted = dict(feeds)
+    if "dataset" in wanted:
+        whole = wanted["dataset"]
+        wanted["dataset"] = replace(whole, images=min(whole.images, limit or kind.images or whole.images))
+    return run_job(Job(RUNTIMES[name], str(model.path.absolute()), threads, wanted), folder, time_limit)

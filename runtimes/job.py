@@ -1,0 +1,108 @@
+"""What `eval` and a worker process hand each other: JSON and .npy files in a folder, never a pickle."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx import atomic
+from nin_onnx.runtimes.contract import Facts
+
+__all__ = ["Answer", "Feed", "Job", "Outputs", "read_answer", "read_job", "write_answer", "write_job"]
+
+JOB, RESULT = "job.json", "result.json"
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Images to run, and what to bring back."""
+
+    file: str
+    """.npy of uint8 [N, height, width, channels]."""
+    images: int
+    """How many of them, from the first."""
+    batch: int
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A runtime, a model, and what to feed it, by name."""
+
+    runtime: str
+    """module:class."""
+    model: str
+    threads: int
+    feeds: Mapping[str, Feed]
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What came of one feed."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    batches: tuple[tuple[int, float], ...]
+    """For each batch its images, and the seconds that it took inside the runtime."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What became of a job: outputs and facts, or the reason why there are none."""
+
+    outcome: Literal["done", "skipped", "error"]
+    reason: str | None = None
+    install: str | None = None
+    facts: Facts | None = None
+    feeds: Mapping[str, Outputs] = field(default_factory=dict)
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Leave `job` in `folder`."""
+    (folder / JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+
+def read_job(folder: Path) -> Job:
+    """The job that lies in `folder`."""
+    values = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    feeds = {name: Feed(**feed) for name, feed in values.pop("feeds").items()}
+    return Job(**values, feeds=feeds)
+
+
+def write_answer(folder: Path, answer: Answer) -> None:
+    """Leave `answer` in `folder`, arrays first: where there is a result, it is whole."""
+    feeds: dict[str, Any] = {}
+    for name, outputs in answer.feeds.items():
+        files = {output: f"{name}-{i}.npy" for i, output in enumerate(outputs.arrays)}
+        for output, file in files.items():
+            np.save(folder / file, outputs.arrays[output], allow_pickle=False)
+        feeds[name] = {"files": files, "batches": outputs.batches}
+    facts = answer.facts and asdict(answer.facts)
+    result = {"outcome": answer.outcome, "reason": answer.reason, "install": answer.install, "facts": facts, "feeds": feeds}
+    atomic.write_text(folder / RESULT, json.dumps(result))
+
+
+def read_answer(folder: Path) -> Answer | None:
+    """The answer in `folder`, None where there is none; raises `ValueError` for what no worker writes."""
+    if not (folder / RESULT).exists():
+        return None
+    try:
+        values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        if values["outcome"] not in ("done", "skipped", "error"):
+            raise ValueError(f"unknown outcome '{values['outcome']}'")
+        feeds = {}
+        for name, outputs in values.pop("feeds").items():
+            arrays = {output: np.load(folder / file, allow_pickle=False) for output, file in outputs["files"].items()}
+            feeds[name] = Outputs(arrays, tuple((int(images), float(seconds)) for images, seconds in outputs["batches"]))
+        facts = values.pop("facts")
+        return Answer(**values, facts=_facts(facts) if facts else None, feeds=feeds)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _facts(values: dict[str, Any]) -> Facts:
+    providers = values.pop("providers")
+    return Facts(**values, providers=None if providers is None else tuple(providers))

@@ -1,0 +1,87 @@
+"""Turns the answers of the worker processes into the rows of the report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.data.dataset import Dataset
+from nin_onnx.golden import Golden
+from nin_onnx.paper import Published
+from nin_onnx.runtimes.accuracy import LabelChanges, measure
+from nin_onnx.runtimes.job import Answer
+from nin_onnx.runtimes.parity import compare, defect
+from nin_onnx.runtimes.registry import RUNTIMES
+from nin_onnx.runtimes.report import Row
+
+__all__ = ["Yardstick", "judge"]
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What every runtime is measured by."""
+
+    golden: Golden | None
+    golden_problem: str | None
+    """Why the golden vectors cannot be trusted; then nothing passes."""
+    dataset: Dataset | None
+    classes: int
+    figure: Published | None
+
+
+def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, named: bool) -> tuple[Row, ...]:
+    """A row for each answer; label changes are counted against the first in the registry that passed on the data set."""
+    rows = {name: _row(name, named, answer, yardstick) for name, answer in answers.items()}
+    first = next((name for name in RUNTIMES if name in rows and rows[name].outcome == "pass" and rows[name].accuracy), None)
+    for name, row in rows.items():
+        if first is not None and name != first and row.accuracy:
+            images = min(len(_labels(answers[name])), len(_labels(answers[first])))
+            changes = np.count_nonzero(_labels(answers[name])[:images] != _labels(answers[first])[:images])
+            rows[name] = replace(row, label_changes=LabelChanges(int(changes), images, first))
+    return tuple(rows.values())
+
+
+def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
+    """One runtime's row: it passes if all it gives is sound and agrees with the golden vectors, where there are any."""
+    if answer.outcome != "done":
+        return Row(name, named, answer.outcome, answer.reason, answer.install)
+    parity = accuracy = None
+    problems = []
+    if yardstick.golden:
+        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, answer.facts.precision if answer.facts else None)
+        problems.append(yardstick.golden_problem or parity.problem)
+    if yardstick.dataset:
+        outputs = answer.feeds["dataset"]
+        images = sum(size for size, _ in outputs.batches)
+        problem = defect(outputs.arrays, "logits", (images, yardstick.classes))
+        problems.append(problem)
+        if problem is None:
+            errors = np.count_nonzero(_labels(answer) != yardstick.dataset.labels[:images])
+            accuracy = measure(int(errors), images, yardstick.dataset, yardstick.figure)
+    reasons = dict.fromkeys(problem for problem in problems if problem)  # the same on both is said once
+    return Row(
+        name,
+        named,
+        outcome="fail" if reasons else "pass",
+        reason="; ".join(reasons) or None,
+        facts=answer.facts,
+        parity=parity,
+        accuracy=accuracy,
+        images_per_second=_speed(answer),
+    )
+
+
+def _labels(answer: Answer) -> NDArray[np.int64]:
+    """What a runtime decided for each image of the data set."""
+    labels: NDArray[np.int64] = answer.feeds["dataset"].arrays["logits"].argmax(1)
+    return labels
+
+
+def _speed(answer: Answer) -> float | None:
+    """Images a second: the median over the batches of the data set, but for the first, which warms up."""
+    if "dataset" not in answer.feeds:
+        return None
+    batches = answer.feeds["dataset"].batches
+    return median(images / seconds for images, seconds in batches[1:] or batches)

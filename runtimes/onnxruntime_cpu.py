@@ -1,0 +1,78 @@
+"""ONNX Runtime on its CPU provider, which each of its packages carries."""
+
+from collections import Counter
+from collections.abc import Mapping
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+
+__all__ = ["OnnxRuntime", "packages"]
+
+PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
+"""They clash: all of them install the module `onnxruntime`, and the one installed last wins."""
+
+
+def packages() -> list[str]:
+    """Those of `PACKAGES` that are installed."""
+    found = []
+    for package in PACKAGES:
+        try:
+            metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(package)
+    return found
+
+
+class OnnxRuntime(Runtime):
+    """One session, asked for one provider."""
+
+    provider: ClassVar[str] = "CPUExecutionProvider"
+    options: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def check(cls) -> None:
+        if find_spec("onnxruntime") is None:
+            raise Unusable("the package 'onnxruntime' is not installed", "pip install 'nin-onnx[cpu]'")
+
+    def load(self, model: Path, threads: int) -> None:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        self._session = onnxruntime.InferenceSession(model, options, providers=[(self.provider, self.options)])
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: images}), strict=True))
+
+    def facts(self) -> Facts:
+        import onnxruntime
+
+        return Facts(
+            package=" + ".join(packages()) or None,
+            version=onnxruntime.__version__,
+            device="cpu",
+            precision="fp32",  # this provider computes in the types of the graph, and nothing else was asked for
+            threads=self._session.get_session_options().intra_op_num_threads,
+            providers=tuple(self._session.get_providers()),
+            assignment=self.assignment(),
+        )
+
+    def assignment(self) -> dict[str, dict[str, int]] | None:
+        """For each provider the operators that the session gave it; None from a version that does not tell."""
+        if not hasattr(self._session, "get_provider_graph_assignment_info"):
+            return None
+        counts: dict[str, Counter[str]] = {}
+        for part in self._session.get_provider_graph_assignment_info():
+            counts.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
+        return {provider: dict(sorted(operators.items())) for provider, operators in counts.items()}

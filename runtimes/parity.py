@@ -1,0 +1,74 @@
+"""Whether outputs agree with the golden vectors, as closely as the precision that ran allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.golden import Golden
+
+__all__ = ["TOLERANCES", "Parity", "compare", "defect"]
+
+TOLERANCES = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 5e-3, "bf16": 2e-2}
+"""By precision: how large a difference may be, in units of the largest absolute value of the whole golden set."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The comparison of every output; `problem` says why it failed, None where it did not."""
+
+    tolerance: float
+    differences: Mapping[str, float]
+    """For each output its largest difference, in the same units as the tolerance."""
+    problem: str | None
+
+    @property
+    def worst(self) -> float | None:
+        """The largest of the differences, None where the outputs could not be compared."""
+        return max(self.differences.values(), default=None)
+
+
+def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, precision: str | None) -> Parity:
+    """Compare all that the golden vectors hold; a precision that is not told is judged as fp32, the strictest.
+
+    Every output decides, not only the logits: a wrong Softmax is wrong.
+    """
+    tolerance = TOLERANCES.get(precision or "fp32", TOLERANCES["fp32"])
+    for name, expected in golden.outputs.items():
+        problem = defect(outputs, name, expected.shape)
+        if problem:
+            return Parity(tolerance, {}, problem)
+    differences = {
+        name: float(np.abs(outputs[name].astype(np.float64) - expected).max() / _scale(name, golden))
+        for name, expected in golden.outputs.items()
+    }
+    name, worst = max(differences.items(), key=lambda item: item[1])
+    problem = f"'{name}' differs from the golden vectors by {worst:.1e}, at most {tolerance:g} is allowed"
+    return Parity(tolerance, differences, problem if worst > tolerance else None)
+
+
+def defect(outputs: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> str | None:
+    """Why the output `name` is not finite numbers of `shape`; None where it is."""
+    if name not in outputs:
+        return f"gives no '{name}'"
+    array = outputs[name]
+    if array.shape != shape:
+        return f"gives '{name}' of shape {list(array.shape)}, expected {list(shape)}"
+    if not np.issubdtype(array.dtype, np.floating):
+        return f"gives '{name}' as {array.dtype}, expected floating point"
+    if not np.isfinite(array).all():
+        return f"gives NaN or infinity in '{name}'"
+    return None
+
+
+def _scale(name: str, golden: Golden) -> float:
+    """The largest absolute value of an output, which its differences are measured in.
+
+    Softmax moves a probability by at most half of what it moves the logits by, so the unit of probabilities is half the
+    largest logit; below 1, rounding to float32 would count.
+    """
+    if name == "probabilities":
+        return max(1.0, _scale("logits", golden) / 2)
+    return float(np.abs(golden.outputs[name]).max()) or 1.0

@@ -1,0 +1,87 @@
+"""Starts a worker process, waits for it no longer than the time limit, and leaves neither it nor its children behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from nin_onnx.runtimes.job import Answer, Job, read_answer, write_job
+
+__all__ = ["run_job"]
+
+LOG = "log"
+
+
+def run_job(job: Job, folder: Path, time_limit: float) -> Answer:
+    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always an answer."""
+    folder.mkdir()
+    write_job(folder, job)
+    status = _run([sys.executable, "-m", "nin_onnx.runtimes.worker", str(folder)], folder, time_limit)
+    if status is None:
+        return Answer("error", f"stopped at the time limit of {time_limit:g} s{_last_words(folder)}")
+    if status != 0:
+        return Answer("error", f"{_ending(status)}{_last_words(folder)}")
+    try:
+        answer = read_answer(folder)
+    except ValueError as error:
+        return Answer("error", f"the worker's result cannot be read ({error})")
+    if answer is None:
+        return Answer("error", f"the worker ended without a result{_last_words(folder)}")
+    if answer.outcome == "done" and answer.feeds.keys() != job.feeds.keys():
+        return Answer("error", f"the worker's result cannot be read (it holds {sorted(answer.feeds)}, not {sorted(job.feeds)})")
+    return answer
+
+
+def _run(command: list[str], folder: Path, time_limit: float) -> int | None:
+    """The exit status of `command`, or None where the time limit came first."""
+    search_path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the current folder
+    environment = os.environ | {"PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1"}  # it imports what this process can
+    with (folder / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # never written to: it closes when this process ends, and the worker ends with it
+            stdout=log,
+            stderr=log,
+            cwd=folder,  # where a core dump may fall
+            env=environment,
+            start_new_session=True,  # a group of its own: Ctrl-C reaches this process only, which ends the whole group
+        )
+        try:
+            return process.wait(time_limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started, whether or not it has ended itself."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError):  # the group is empty
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    if process.stdin:
+        process.stdin.close()
+    process.wait()
+
+
+def _ending(status: int) -> str:
+    if status > 0:
+        return f"the worker ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+
+
+def _last_words(folder: Path) -> str:
+    """The last line that the worker printed, ready to follow the reason why it ended."""
+    with (folder / LOG).open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+        lines = log.read().decode(errors="replace").splitlines()
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; its last words: {last[:200]}" if last else ""

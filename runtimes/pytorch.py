@@ -1,0 +1,69 @@
+"""PyTorch: the trained network itself, from the checkpoint beside the model, in float32 on the CPU."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+from nin_onnx.runtimes.model import ModelFile
+
+__all__ = ["PyTorch"]
+
+INSTALL = "pip install 'nin-onnx[train]'"
+
+
+class PyTorch(Runtime):
+    """Runs `model.safetensors`, of which `model.onnx` was exported."""
+
+    @classmethod
+    def check(cls) -> None:
+        for package in ("torch", "safetensors"):
+            if find_spec(package) is None:
+                raise Unusable(f"the package '{package}' is not installed", INSTALL)
+
+    @classmethod
+    def accepts(cls, model: ModelFile) -> None:
+        weights = _weights(model.path)
+        if model.card is None:
+            raise Unusable("the model has no card that names its checkpoint")
+        if not weights.exists():
+            raise Unusable(f"no checkpoint '{weights.name}' beside the model")
+        if hashlib.sha256(weights.read_bytes()).hexdigest() != model.card.weights:
+            raise Unusable(f"the model was not exported from the '{weights.name}' beside it: the card has another SHA-256")
+
+    def load(self, model: Path, threads: int) -> None:
+        import torch
+
+        from nin_onnx.train.checkpoint import load_classifier
+
+        torch.set_num_threads(threads)
+        self._classifier, _ = load_classifier(_weights(model))
+
+    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+        import torch
+
+        with torch.inference_mode():
+            outputs = self._classifier(torch.from_numpy(images))
+        return {name: tensor.numpy() for name, tensor in outputs._asdict().items()}
+
+    def facts(self) -> Facts:
+        import torch
+
+        exact = all(weight.dtype == torch.float32 for weight in self._classifier.parameters())
+        exact = exact and torch.get_float32_matmul_precision() == "highest"  # "medium" is bfloat16 on some processors
+        return Facts(
+            package="torch",
+            version=torch.__version__,
+            device="cpu",
+            precision="fp32" if exact else None,
+            threads=torch.get_num_threads(),
+        )
+
+
+def _weights(model: Path) -> Path:
+    return model.with_suffix(".safetensors")

@@ -1,0 +1,30 @@
+"""Every runtime that `eval` knows: to add one, write its file and add its line."""
+
+from importlib import import_module
+from typing import cast
+
+from nin_onnx.errors import UnknownNameError
+from nin_onnx.runtimes.contract import Runtime
+
+__all__ = ["RUNTIMES", "import_runtime", "runtime"]
+
+RUNTIMES = {
+    "pytorch": "nin_onnx.runtimes.pytorch:PyTorch",
+    "onnxruntime": "nin_onnx.runtimes.onnxruntime_cpu:OnnxRuntime",
+    "onnxruntime-cuda": "nin_onnx.runtimes.onnxruntime_cuda:OnnxRuntimeCuda",
+    "reference": "nin_onnx.runtimes.reference:Reference",
+}
+"""Name -> module:class. The first is what the others' label changes are counted against, where it runs."""
+
+
+def runtime(name: str) -> type[Runtime]:
+    """The runtime of that name; raises `UnknownNameError`."""
+    if name not in RUNTIMES:
+        raise UnknownNameError("runtime", name, RUNTIMES)
+    return import_runtime(RUNTIMES[name])
+
+
+def import_runtime(place: str) -> type[Runtime]:
+    """The runtime at `module:class`."""
+    module, name = place.split(":")
+    return cast(type[Runtime], getattr(import_module(module), name))

@@ -1,0 +1,92 @@
+"""What `eval` found out: plain data that the table, the JSON and the exit status are made of."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from nin_onnx.paper import Published
+from nin_onnx.runtimes.accuracy import Accuracy, LabelChanges
+from nin_onnx.runtimes.contract import Facts
+from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.parity import Parity
+
+__all__ = ["SCHEMA", "Outcome", "Report", "Row"]
+
+SCHEMA = 1
+"""Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
+
+Outcome = Literal["pass", "fail", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One runtime's part of the report."""
+
+    runtime: str
+    named: bool
+    """Whether the user asked for it by name."""
+    outcome: Outcome
+    reason: str | None = None
+    install: str | None = None
+    """The command that would help a skipped one."""
+    facts: Facts | None = None
+    parity: Parity | None = None
+    accuracy: Accuracy | None = None
+    label_changes: LabelChanges | None = None
+    images_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about one `eval`: no host name, and no path but the model's as it was given."""
+
+    model: ModelFile
+    dataset: Mapping[str, Any] | None
+    golden: Mapping[str, Any] | None
+    """Images, hash and, where they cannot be trusted, the problem; None where none lie beside the model."""
+    published: Published | None
+    rows: tuple[Row, ...]
+    settings: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    @property
+    def headline(self) -> Row | None:
+        """The row that stands for the model's accuracy: the first with the most images, of those that passed if any did."""
+        rows = [row for row in self.rows if row.accuracy]
+        return max(rows, key=lambda row: (row.outcome == "pass", row.accuracy.images if row.accuracy else 0), default=None)
+
+    def unmet(self, *, require_reproduced: bool = False, max_error: float | None = None) -> tuple[str, ...]:
+        """What was asked for and is not so, a line each; empty where everything is.
+
+        Accuracy is asked of the runtimes that did the most images, `max_error` in per cent.
+        """
+        lines = [f"{row.runtime}: {row.outcome}: {row.reason}" for row in self.rows if row.outcome in ("fail", "error")]
+        lines += [
+            f"{row.runtime}: asked for and skipped: {row.reason}" for row in self.rows if row.named and row.outcome == "skipped"
+        ]
+        most = max((row.accuracy.images for row in self.rows if row.accuracy), default=0)
+        measured = [(row.runtime, row.accuracy) for row in self.rows if row.accuracy and row.accuracy.images == most]
+        if not measured and (require_reproduced or max_error is not None):
+            lines.append("no error was measured: give --dataset")
+        for runtime, accuracy in measured:
+            if require_reproduced and (accuracy.verdict is None or accuracy.verdict.word not in ("reached", "within noise")):
+                lines.append(f"{runtime}: not reproduced: {accuracy.verdict or 'the paper has no figure for this model'}")
+            if max_error is not None and accuracy.error > max_error:
+                lines.append(f"{runtime}: error {accuracy.error:.2f} %, at most {max_error:g} % was asked for")
+        return tuple(lines)
+
+    def exit_status(self, *, require_reproduced: bool = False, max_error: float | None = None) -> int:
+        """0: everything asked for passed; 1: something is unmet; 2: nothing could run.
+
+        A runtime that is skipped counts only where it was asked for by name.
+        """
+        if all(row.outcome == "skipped" for row in self.rows):
+            return 2
+        return 1 if self.unmet(require_reproduced=require_reproduced, max_error=max_error) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        values = asdict(self)
+        values["model"]["path"] = str(self.model.path)
+        return {"schema": SCHEMA, **values}

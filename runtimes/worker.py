@@ -1,0 +1,66 @@
+"""The process that one runtime has for itself: `python -m nin_onnx.runtimes.worker FOLDER` does the job in FOLDER."""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from nin_onnx.runtimes.contract import Runtime, Unusable
+from nin_onnx.runtimes.job import Answer, Feed, Job, Outputs, read_job, write_answer
+from nin_onnx.runtimes.registry import import_runtime
+
+__all__ = ["main"]
+
+
+def main(folder: Path) -> None:
+    """Do the job in `folder` and leave the answer there."""
+    try:
+        answer = work(read_job(folder))
+    except Unusable as reason:
+        answer = Answer("skipped", reason.reason, reason.install)
+    except Exception as error:  # whatever a runtime raises is its outcome
+        traceback.print_exc()
+        answer = Answer("error", ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]]))
+    write_answer(folder, answer)
+
+
+def work(job: Job) -> Answer:
+    """Load the runtime, run every feed, and ask what ran."""
+    runtime = import_runtime(job.runtime)()
+    runtime.load(Path(job.model), job.threads)
+    feeds = {name: run(runtime, feed) for name, feed in job.feeds.items()}
+    return Answer("done", facts=runtime.facts(), feeds=feeds)
+
+
+def run(runtime: Runtime, feed: Feed) -> Outputs:
+    """The wanted outputs of every batch, joined, and the size of each batch with the seconds it took inside the runtime."""
+    images = np.load(feed.file, mmap_mode="r", allow_pickle=False)[: feed.images]
+    kept = defaultdict(list)
+    batches = []
+    for first in range(0, len(images), feed.batch):
+        batch = np.array(images[first : first + feed.batch])  # [batch, height, width, channels], read from the disk here
+        start = time.perf_counter()
+        outputs = runtime.run(batch)
+        batches.append((len(batch), time.perf_counter() - start))
+        for name in feed.outputs:
+            if name in outputs:
+                kept[name].append(np.array(outputs[name]))  # a copy: the runtime may use the memory again
+    return Outputs({name: np.concatenate(parts) for name, parts in kept.items()}, tuple(batches))
+
+
+def end_with_parent() -> None:
+    """Exit when the other end of standard input closes, as it does when `eval` ends, however it ends."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(0)  # the answer is given: a runtime that hangs or crashes while it is torn down cannot take it back

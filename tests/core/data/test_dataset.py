@@ -1,0 +1,35 @@
+"""The contract that every data set keeps."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from nin_onnx.data import Dataset
+
+
+def dataset(official: bool = True) -> Dataset:
+    images = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2, 1)
+    return Dataset("made-up", "test", images, np.array([0, 1, 1]), ("a", "b"), official)
+
+
+def test_a_slice_is_a_data_set_of_the_same_kind() -> None:
+    part = dataset()[1:]
+    assert len(part) == 2
+    assert part.labels.tolist() == [1, 1]
+    assert part.images[0].tolist() == [[[4], [5]], [[6], [7]]]
+    assert part.classes == ("a", "b")
+    assert part.fingerprint != dataset().fingerprint
+
+
+def test_the_fingerprint_is_that_of_shape_pixels_and_labels() -> None:
+    labels = b"".join(label.to_bytes(8, "little") for label in (0, 1, 1))
+    assert dataset().fingerprint == hashlib.sha256(b"(3, 2, 2, 1)" + bytes(range(12)) + labels).hexdigest()
+
+
+@pytest.mark.parametrize(("official", "provenance"), [(True, "official"), (False, "unofficial copy")])
+def test_a_report_carries_provenance_and_fingerprint(official: bool, provenance: str) -> None:
+    facts = json.loads(json.dumps(dataset(official).describe()))
+    fingerprint = dataset().fingerprint
+    assert facts == {"name": "made-up", "split": "test", "images": 3, "provenance": provenance, "fingerprint": fingerprint}

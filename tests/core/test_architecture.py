@@ -1,0 +1,133 @@
+"""The tables against the paper's figures, and the calculation against PyTorch's own layers."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from nin_onnx.architecture import (
+    ARCHITECTURES,
+    Architecture,
+    Conv,
+    Dropout,
+    GlobalAveragePool,
+    MaxPool,
+    Row,
+    architecture,
+    layers,
+    multiply_adds,
+    parameters,
+    receptive_field,
+)
+from nin_onnx.errors import UnknownNameError
+
+# What the author released: channels/kernel/padding of each convolution, "P" for max pooling and the dropout behind it.
+RELEASED = {
+    "nin-cifar10": "192/5/2 160/1/0 96/1/0 P 192/5/2 192/1/0 192/1/0 P 192/3/1 192/1/0 10/1/0",
+    "nin-cifar100": "192/5/2 160/1/0 96/1/0 P 192/5/2 192/1/0 192/1/0 P 192/3/1 192/1/0 100/1/0",
+    "nin-svhn": "128/5/2 96/1/0 64/1/0 P 320/5/2 256/1/0 128/1/0 P 384/5/2 256/1/0 10/1/0",
+    "nin-mnist": "96/5/2 64/1/0 48/1/0 P 128/5/2 96/1/0 48/1/0 P 128/5/2 96/1/0 10/1/0",
+}
+EVERY = pytest.mark.parametrize("network", ARCHITECTURES.values(), ids=ARCHITECTURES)
+
+
+def module(row: Row, channels: int) -> nn.Module:
+    """The PyTorch layer that `row` stands for, with `channels` coming in."""
+    match row:
+        case Conv():
+            return nn.Conv2d(channels, row.channels, row.kernel, padding=row.padding)
+        case MaxPool():
+            return nn.MaxPool2d(row.kernel, row.stride, ceil_mode=True)
+        case Dropout():
+            return nn.Dropout()
+        case GlobalAveragePool():
+            return nn.AdaptiveAvgPool2d(1)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_layers_are_those_that_the_author_released(name: str) -> None:
+    rows = architecture(name).rows
+    written = {Conv: "{0.channels}/{0.kernel}/{0.padding}", MaxPool: "P"}
+    assert " ".join(written[type(row)].format(row) for row in rows if type(row) in written) == RELEASED[name]
+    assert [after for before, after in itertools.pairwise(rows) if isinstance(before, MaxPool)] == [
+        Dropout("drop1"),
+        Dropout("drop2"),
+    ]
+    assert [(row.kernel, row.stride) for row in rows if isinstance(row, MaxPool)] == [(3, 2), (3, 2)]
+    assert isinstance(rows[-1], GlobalAveragePool)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("nin-cifar10", 966_986), ("nin-cifar100", 984_356), ("nin-svhn", 1_986_026), ("nin-mnist", 349_674)],
+)
+def test_a_network_has_the_published_number_of_parameters(name: str, expected: int) -> None:
+    assert parameters(architecture(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("nin-cifar10", 222.5), ("nin-cifar100", 223.6), ("nin-svhn", 274.2), ("nin-mnist", 50.7)]
+)
+def test_a_network_does_the_known_number_of_multiply_adds(name: str, millions: float) -> None:
+    assert multiply_adds(architecture(name)) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@EVERY
+def test_shapes_and_costs_are_those_of_pytorchs_layers(network: Architecture) -> None:
+    x = torch.zeros(1, *network.input)
+    for layer in layers(network):
+        assert layer.input == tuple(x.shape[1:])
+        real = module(layer.row, x.shape[1])
+        x = real(x)
+        assert layer.output == tuple(x.shape[1:])
+        assert layer.parameters == sum(weight.numel() for weight in real.parameters())
+        # every weight but the bias is used once for each output position
+        kernel = real.weight if isinstance(real, nn.Conv2d) else torch.empty(0)
+        assert layer.multiply_adds == kernel.numel() * x.shape[2] * x.shape[3]
+    assert tuple(x.shape) == (1, network.classes, 1, 1)
+
+
+@EVERY
+def test_the_receptive_field_is_what_the_gradient_reaches(network: Architecture) -> None:
+    """In a network of positive, linear layers the gradient of one output is positive exactly where it sees the input."""
+    pixels = torch.ones(1, 1, 96, 96, dtype=torch.float64, requires_grad=True)
+    x = pixels
+    for layer in layers(network):
+        match layer.row:
+            case Conv(kernel=kernel, padding=padding):
+                x = nn.functional.conv2d(x, torch.full((1, 1, kernel, kernel), 1 / kernel**2, dtype=x.dtype), padding=padding)
+            case MaxPool(kernel=kernel, stride=stride):
+                x = nn.functional.avg_pool2d(x, kernel, stride, ceil_mode=True)
+            case GlobalAveragePool():
+                x = nn.functional.avg_pool2d(x, layer.input[1:], 1)
+            case Dropout():
+                pass
+        middle = x[0, 0, x.shape[2] // 2, x.shape[3] // 2]
+        (gradient,) = torch.autograd.grad(middle, pixels, retain_graph=True)
+        seen = gradient[0, 0] > 0
+        assert [int(seen.any(axis).sum()) for axis in (0, 1)] == [layer.receptive_field] * 2, layer.row.name
+    assert receptive_field(network) == layers(network)[-2].receptive_field
+
+
+@given(st.data(), st.integers(2, 7), st.integers(1, 64))
+def test_pooling_rounds_up_as_pytorch_does(data: st.DataObject, kernel: int, extra: int) -> None:
+    side, stride = kernel + extra, data.draw(st.integers(1, kernel))
+    network = Architecture("pool", (1, side, side + 1), 1, (MaxPool("pool", kernel, stride),))
+    real = nn.functional.max_pool2d(torch.zeros(1, 1, side, side + 1), kernel, stride, ceil_mode=True)
+    assert layers(network)[0].output == tuple(real.shape[1:])
+
+
+@EVERY
+def test_every_row_of_a_network_has_a_name_of_its_own(network: Architecture) -> None:
+    names = [row.name for row in network.rows]
+    assert len(set(names)) == len(names)
+
+
+def test_an_unknown_architecture_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"^unknown architecture 'nin-cifar': did you mean 'nin-cifar10'\? known are nin-cifar10, "
+    ):
+        architecture("nin-cifar")

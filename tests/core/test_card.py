@@ -1,0 +1,103 @@
+"""The card, as a file carries it."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper
+
+from nin_onnx.card import CARD_KEY, Card, read_card, write_card
+from nin_onnx.errors import ModelError
+
+CARD = Card(
+    name="nin-mnist",
+    architecture="nin-mnist",
+    labels=("0", "1", "zwölf"),
+    input="uint8 [batch, height, width, channels]",
+    height=28,
+    width=28,
+    channels=1,
+    preprocessing=("scale", "mean_image"),
+    recipe="mnist",
+    experiment="mnist",
+    dataset={"name": "mnist", "images": 60000, "provenance": "official", "fingerprint": "00ff"},
+    golden="11" * 32,
+    weights="22" * 32,
+    versions={"torch": "2.13.0"},
+)
+
+
+def empty_model() -> onnx.ModelProto:
+    return helper.make_model(helper.make_graph([], "empty", [], []))
+
+
+def test_a_card_comes_back_from_the_file_as_it_went_in(tmp_path: Path) -> None:
+    model = empty_model()
+    write_card(model, CARD)
+    onnx.save(model, tmp_path / "model.onnx")
+    assert read_card(onnx.load(tmp_path / "model.onnx")) == CARD
+
+
+@given(st.lists(st.text()).map(tuple), st.none() | st.text(), st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
+def test_any_text_in_a_card_survives(
+    labels: tuple[str, ...], experiment: str | None, dataset: dict[str, str | int | None]
+) -> None:
+    card = replace(CARD, labels=labels, experiment=experiment, dataset=dataset)
+    model = empty_model()
+    write_card(model, card)
+    assert read_card(onnx.ModelProto.FromString(model.SerializeToString())) == card
+
+
+def test_a_card_is_one_line_of_json_that_needs_no_nin_onnx() -> None:
+    model = empty_model()
+    write_card(model, CARD)
+    (text,) = (entry.value for entry in model.metadata_props if entry.key == CARD_KEY)
+    assert "\n" not in text
+    assert json.loads(text) == asdict(CARD) | {"labels": ["0", "1", "zwölf"], "preprocessing": ["scale", "mean_image"]}
+
+
+@pytest.mark.parametrize(("channels", "pixels"), [(1, "Gray8"), (3, "Rgb8")])
+def test_the_keys_that_onnx_defines_for_images_are_set(channels: int, pixels: str) -> None:
+    model = empty_model()
+    write_card(model, replace(CARD, channels=channels))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["Image.BitmapPixelFormat"] == pixels
+    assert metadata["Image.ColorSpaceGamma"] == "SRGB"
+    assert metadata["Image.NominalPixelRange"] == "NominalRange_0_255"
+
+
+def test_a_second_card_replaces_the_first_and_leaves_other_metadata_alone() -> None:
+    model = empty_model()
+    model.metadata_props.add(key="someone.else", value="kept")
+    write_card(model, CARD)
+    write_card(model, replace(CARD, name="second"))
+    keys = [entry.key for entry in model.metadata_props]
+    assert len(set(keys)) == len(keys)
+    assert "someone.else" in keys
+    card = read_card(model)
+    assert card is not None
+    assert card.name == "second"
+
+
+def test_a_model_of_someone_else_has_no_card() -> None:
+    assert read_card(empty_model()) is None
+
+
+def test_a_card_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
+    model = empty_model()
+    model.metadata_props.add(key=CARD_KEY, value=json.dumps(asdict(CARD) | {"new": 1}))
+    assert read_card(model) == CARD
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"text"', "{}", '{"labels": 1}', '{"labels": [], "preprocessing": []}'])
+def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
+    model = empty_model()
+    model.metadata_props.add(key=CARD_KEY, value=text)
+    with pytest.raises(
+        ModelError, match=r"^the model's metadata 'nin_onnx.card' is no nin-onnx card \(.*\): export the model again$"
+    ):
+        read_card(model)

@@ -1,0 +1,62 @@
+"""What an import pulls in: a tool that starts in a moment, and training on machines that have little installed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "onnxruntime", "onnx.reference", "onnxscript", "onnxsim", "pooch", "requests", "scipy", "sklearn")
+
+RUN = """
+import json, runpy, sys
+{code}
+print()
+print(json.dumps([name for name in {names} if name in sys.modules]))
+"""
+
+HELP = """
+sys.argv = ["nin-onnx", *{arguments}]
+try:
+    runpy.run_module("nin_onnx", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+TRAIN = """
+import pkgutil, importlib
+for name in {names}:
+    sys.modules[name] = None  # as if it were not installed
+import nin_onnx.train
+for module in pkgutil.walk_packages(nin_onnx.train.__path__, "nin_onnx.train."):
+    importlib.import_module(module.name)
+"""
+
+
+def loaded(code: str, names: tuple[str, ...] = HEAVY) -> list[str]:
+    """Which of the modules `names` a new interpreter has loaded after `code`."""
+    command = [sys.executable, "-c", RUN.format(code=code, names=names)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: list[str] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def test_the_probe_sees_a_heavy_module() -> None:
+    assert loaded("import sklearn") == ["scipy", "sklearn"]
+
+
+@pytest.mark.parametrize(
+    "module", ["nin_onnx", "nin_onnx.cli", "nin_onnx.card", "nin_onnx.golden", "nin_onnx.data", "nin_onnx.runtimes"]
+)
+def test_importing_a_module_loads_nothing_heavy(module: str) -> None:
+    assert loaded(f"import {module}") == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["export", "--help"], ["eval", "--help"]], ids=" ".join)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert loaded(HELP.format(arguments=arguments)) == []
+
+
+def test_training_needs_only_torch_numpy_safetensors_and_click() -> None:
+    others = ("onnx", "onnxruntime", "onnxscript", "onnxsim", "pooch", "scipy", "sklearn", "tqdm")
+    assert "torch" in loaded(TRAIN.format(names=others), ("torch",))

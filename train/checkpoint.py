@@ -1,0 +1,86 @@
+"""Checkpoints: one safetensors file each, its description as JSON in the file's header; written whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from nin_onnx import atomic
+from nin_onnx.architecture import architecture
+from nin_onnx.errors import NinOnnxError, RunError
+from nin_onnx.train import preprocessing, recipe
+from nin_onnx.train.network import Classifier, Network
+from nin_onnx.train.recipe import Recipe
+
+__all__ = ["Checkpoint", "build_classifier", "load_classifier", "read", "save_classifier", "sha256", "write"]
+
+KEY = "nin_onnx"  # the only entry of the header: safetensors writes several in no fixed order
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What stands beside the weights of a trained classifier."""
+
+    recipe: Recipe
+    seed: int
+    labels: tuple[str, ...]
+    dataset: Mapping[str, Any]
+    """Training data: name, split, images, provenance, fingerprint."""
+    versions: Mapping[str, str]
+    """Packages it was trained with."""
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Write `tensors` and `description` to `path` in one move."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {KEY: json.dumps(description, sort_keys=True)}
+    atomic.write_bytes(path, safetensors.torch.save(contiguous, metadata=header))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description in `path`; raises `RunError` for anything but one of our checkpoints."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})[KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise RunError(f"'{path}' is no nin-onnx checkpoint ({error}): train again, or give another run") from error
+    return tensors, description
+
+
+def build_classifier(recipe: Recipe) -> Classifier:
+    """The untrained classifier that `recipe` describes."""
+    table = architecture(recipe.network.architecture)
+    network = Network(table, last_relu=recipe.network.last_relu, dropout=recipe.network.dropout)
+    return Classifier(preprocessing.build(recipe.preprocessing, table.input), network)
+
+
+def save_classifier(path: Path, weights: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Write a classifier's weights, all it takes to build it again, and where it comes from."""
+    write(path, weights, asdict(checkpoint))
+
+
+def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
+    """The classifier in `path`, in evaluation mode, and what stands beside its weights; raises `RunError`."""
+    tensors, description = read(path)
+    try:
+        trained = recipe.from_dict({key: value for key, value in description["recipe"].items() if value is not None}, path.name)
+        labels = tuple(description["labels"])
+        checkpoint = Checkpoint(trained, description["seed"], labels, description["dataset"], description["versions"])
+        classifier = build_classifier(trained)
+        classifier.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError, NinOnnxError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"'{path}' cannot be used by this version of nin-onnx ({reason}): train again") from error
+    return classifier.eval(), checkpoint
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of the file, in hexadecimal: what a model's card names its weights by."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,35 @@
+"""Where a training runs, and in which precision the hardware computes fast."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from nin_onnx.errors import NinOnnxError
+
+__all__ = ["autocast", "choose", "precision"]
+
+
+def choose(name: str) -> torch.device:
+    """The device called `auto`, `cpu` or `cuda`; `auto` is CUDA where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise NinOnnxError("the device 'cuda' is not here: torch finds no NVIDIA GPU; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that convolutions compute in; `auto` is bf16 where the hardware multiplies in it."""
+    if name == "auto":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+        name = "bf16" if fast else "fp32"
+    return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
+    """Let convolutions compute in `dtype`, with weights and gradients in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

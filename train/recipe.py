@@ -1,0 +1,234 @@
+"""Recipes: how to train, as frozen data that is read from TOML and checked key by key."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from nin_onnx.architecture import architecture
+from nin_onnx.errors import NinOnnxError, RecipeError, UnknownNameError
+
+__all__ = ["Augmentation", "Network", "Optimizer", "Recipe", "Schedule", "Train", "from_dict", "load", "shipped", "to_toml"]
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Network:
+    """`[network]`: which architecture, and what the recipe decides about it."""
+
+    architecture: str
+    last_relu: bool = True
+    """Whether the class maps go through a ReLU, as in the paper."""
+    dropout: float = 0.5
+    initialisation: Literal["normal", "he"] = "normal"
+    """`normal`: N(0, std²), the author's. `he`: N(0, 2 / fan-in), the last layer's weights × 0.1."""
+    std: float = 0.05
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """`[augmentation]`, applied after preprocessing; off where not named (paper §4.2 pads by 4 and flips)."""
+
+    padding: int = 0
+    """Zeros on each side, of which a random crop of the first size is cut."""
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class Train:
+    """`[train]`: how long, and in which portions."""
+
+    epochs: int
+    batch_size: int = 128
+    micro_batch: int = 64
+    """Images that go through the network at once; the gradient is that of the whole batch."""
+    validation: int = 0
+    """Images at the end of the training set that are held out and reported on after each epoch."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where the hardware computes in it."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """`[optimizer]`: stochastic gradient descent with momentum, and the paper's groups of parameters."""
+
+    learning_rate: float
+    """Of the weights, at the schedule's highest."""
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    """Of the weights; biases have none."""
+    bias_rate: float = 2.0
+    """Learning rate of the biases over that of the weights."""
+    last_layer_rate: float = 0.1
+    """Learning rate of the last layer over that of the others."""
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`[schedule]`: the learning rate over time, and the averaging of the weights."""
+
+    kind: Literal["stepped", "one-cycle"]
+    drops: tuple[int, ...] = ()
+    """`stepped`: epochs after which the rate is divided by 10."""
+    warm_up: float = 0.1
+    """`one-cycle`: share of the steps that rise to the full rate; the rest falls to 0 along a cosine."""
+    average: float = 0.0
+    """Decay, per step, of an exponential moving average of the weights; 0 keeps the last weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the outcome of a training, but for the seed."""
+
+    name: str
+    dataset: str
+    network: Network
+    train: Train
+    optimizer: Optimizer
+    schedule: Schedule
+    preprocessing: tuple[str, ...] = ("scale", "standardise")
+    """Steps in front of the network, first to last: names of `nin_onnx.train.preprocessing.STEPS`."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    experiment: str | None = None
+    """The published figure that the result is measured by."""
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the recipes that come with nin-onnx."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The shipped recipe of that name, or the one in a file that ends in `.toml`.
+
+    `overrides` are `key=value`, the value as TOML writes it (`train.epochs=40`). Raises `RecipeError` or `UnknownNameError`.
+    """
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        if recipe not in shipped():
+            raise UnknownNameError("recipe", recipe, shipped())
+        path = FOLDER / f"{recipe}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe '{path}' ({error.strerror}): give a .toml file or a shipped name") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"'{path}' is no TOML: {error}") from error
+    for override in overrides:
+        _override(table, override)
+    return from_dict({"name": path.stem, **table}, source=path.name)
+
+
+def from_dict(table: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe in `table`, checked; `source` is what errors call it."""
+    recipe = _build(Recipe, table, "", source)
+    assert isinstance(recipe, Recipe)
+    _check(recipe, source)
+    return recipe
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe with every key written out, as TOML that `load` reads."""
+    table = {key: value for key, value in asdict(recipe).items() if value is not None}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for section, values in table.items():
+        if isinstance(values, dict):
+            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise RecipeError(f"'{override}' should be key=value, as in train.epochs=40")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string: shells eat the quotes that TOML wants
+    *sections, name = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"'{key}' cannot be set: '{section}' is no section")
+    table[name] = value
+
+
+def _build(kind: Any, table: Mapping[str, Any], prefix: str, source: str) -> Any:
+    hints = get_type_hints(kind)
+    for key in table:
+        if key not in hints:
+            near = get_close_matches(key, hints, n=1)
+            hint = f": did you mean '{prefix}{near[0]}'?" if near else f", known are {', '.join(hints)}"
+            raise RecipeError(f"{source}: unknown key '{prefix}{key}'{hint}")
+    values = {}
+    for item in fields(kind):
+        if item.name in table:
+            values[item.name] = _convert(hints[item.name], table[item.name], f"{prefix}{item.name}", source)
+        elif item.default is item.default_factory:  # both are MISSING
+            raise RecipeError(f"{source}: '{prefix}{item.name}' is missing")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
+    if is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return _build(hint, value, f"{key}.", source)
+        expected = f"a section [{key}]"
+    elif get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+        expected = " or ".join(f"'{choice}'" for choice in get_args(hint))
+    elif get_origin(hint) is tuple:
+        member = get_args(hint)[0]
+        if isinstance(value, list | tuple) and all(type(one) is member for one in value):
+            return tuple(value)
+        expected = f"a list of {'whole numbers' if member is int else 'strings'}"
+    elif hint is float:
+        if type(value) in (int, float):
+            return float(value)
+        expected = "a number"
+    else:  # str, int, bool, or one of them and None
+        choices = get_args(hint) or (hint,)
+        if type(value) in choices:
+            return value
+        expected = {str: "a string", int: "a whole number", bool: "true or false"}[choices[0]]
+    raise RecipeError(f"{source}: '{key}' is {value!r}, expected {expected}")
+
+
+def _check(recipe: Recipe, source: str) -> None:
+    from nin_onnx.data import DATASETS
+    from nin_onnx.train.preprocessing import STEPS
+
+    try:
+        architecture(recipe.network.architecture)
+        for kind, given, known in (
+            ("data set", (recipe.dataset,), DATASETS),
+            ("preprocessing step", recipe.preprocessing, STEPS),
+        ):
+            for name in given:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+    except NinOnnxError as error:
+        raise RecipeError(f"{source}: {error}") from error
+    ranges = {
+        "network.dropout": (recipe.network.dropout, 0 <= recipe.network.dropout < 1, "from 0 to below 1"),
+        "network.std": (recipe.network.std, recipe.network.std > 0, "above 0"),
+        "augmentation.padding": (recipe.augmentation.padding, recipe.augmentation.padding >= 0, "0 or more"),
+        "train.epochs": (recipe.train.epochs, recipe.train.epochs >= 1, "1 or more"),
+        "train.batch_size": (recipe.train.batch_size, recipe.train.batch_size >= 1, "1 or more"),
+        "train.micro_batch": (recipe.train.micro_batch, recipe.train.micro_batch >= 1, "1 or more"),
+        "train.validation": (recipe.train.validation, recipe.train.validation >= 0, "0 or more"),
+        "optimizer.learning_rate": (recipe.optimizer.learning_rate, recipe.optimizer.learning_rate > 0, "above 0"),
+        "optimizer.momentum": (recipe.optimizer.momentum, 0 <= recipe.optimizer.momentum < 1, "from 0 to below 1"),
+        "optimizer.weight_decay": (recipe.optimizer.weight_decay, recipe.optimizer.weight_decay >= 0, "0 or more"),
+        "schedule.warm_up": (recipe.schedule.warm_up, 0 <= recipe.schedule.warm_up <= 1, "from 0 to 1"),
+        "schedule.average": (recipe.schedule.average, 0 <= recipe.schedule.average < 1, "from 0 to below 1"),
+    }
+    for key, (value, holds, expected) in ranges.items():
+        if not holds:
+            raise RecipeError(f"{source}: '{key}' is {value}, expected {expected}")

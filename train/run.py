@@ -1,0 +1,87 @@
+"""A run: the folder of one training, and what lies in it.
+
+recipe.toml          every key of the recipe, as it was resolved
+metrics.csv          a line for each epoch
+state.safetensors    where a resumed training goes on; gone when it has ended
+model.safetensors    the trained classifier
+summary.json         what came out, of what, on what
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nin_onnx import atomic
+from nin_onnx.errors import RunError
+from nin_onnx.train import recipe as recipes
+from nin_onnx.train.recipe import Recipe
+
+__all__ = ["Epoch", "Run"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A line of `metrics.csv`; errors in per cent."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    """Mean over the epoch's images, with dropout and augmentation on; so is the train error."""
+    train_error: float
+    validation_error: float | None
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder, which must be new or empty, and write the recipe into it."""
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            resume = f", or go on with it: nin-onnx train --resume {self.folder}" if self.state.exists() else ""
+            raise RunError(f"'{self.folder}' is there already, and nothing is overwritten: choose another --out{resume}")
+        atomic.write_text(self.folder / "recipe.toml", recipes.to_toml(recipe))
+
+    def recipe(self) -> Recipe:
+        """The recipe as it was resolved."""
+        return recipes.load(str(self.folder / "recipe.toml"))
+
+    def trained(self) -> Path:
+        """The trained classifier's file; raises `RunError` where there is none yet."""
+        if self.model.exists():
+            return self.model
+        if self.state.exists():
+            raise RunError(f"the run '{self.folder}' has not ended: finish it with nin-onnx train --resume {self.folder}")
+        what = "holds no checkpoint (model.safetensors)" if self.folder.is_dir() else "is no run folder"
+        raise RunError(f"'{self.folder}' {what}: make one with nin-onnx train RECIPE --out {self.folder}")
+
+    def write_metrics(self, epochs: list[Epoch]) -> None:
+        """Write `metrics.csv`, whole."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(Epoch.__dataclass_fields__), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _readable(value) for key, value in vars(epoch).items()} for epoch in epochs)
+        atomic.write_text(self.folder / "metrics.csv", text.getvalue())
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write `summary.json`."""
+        atomic.write_text(self.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+def _readable(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
