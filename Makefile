@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: help install demo test test-all lint clean
+.PHONY: help install demo test test-all lint readme clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
+	$(BIN)/python -m cogapp -r README.md
 
 clean: ## remove .venv, the demo's run and what the tools left behind; other runs stay
 	rm -rf .venv runs/demo build dist nin_onnx.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

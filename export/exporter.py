@@ -14,10 +14,12 @@ from nin_onnx.architecture import architecture
 from nin_onnx.card import Card, write_card
 from nin_onnx.errors import RunError, require
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
-from nin_onnx.golden import write_golden
+from nin_onnx.golden import FOLDER, write_golden
 from nin_onnx.machine import versions
 
 __all__ = ["Export", "export_run"]
+
+WRITTEN = {"model.onnx", "model.safetensors", FOLDER}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
 
     The model folder is moved to its place when every check has passed, instead of an earlier one; otherwise nothing is
-    written. Raises `RunError` for a folder without checkpoint, `ExportError` where a check fails.
+    written. Raises `RunError` for a folder without checkpoint or an `out` that is something else, `ExportError` where a
+    check fails.
     """
     require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
     from nin_onnx.export.to_onnx import OPSET, golden_vectors, to_onnx
@@ -43,6 +46,8 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     from nin_onnx.train.run import Run
 
     source = Run(folder).trained()
+    target = out or folder / "model"
+    _check_replaceable(target)
     classifier, checkpoint = load_classifier(source)
     recipe = checkpoint.recipe
     table = architecture(recipe.network.architecture)
@@ -67,12 +72,18 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     )
     model.graph.name = table.name
     write_card(model, card)
-    target = out or folder / "model"
-    if target.exists() and not (target / "model.onnx").exists() and (not target.is_dir() or any(target.iterdir())):
-        raise RunError(f"'{target}' is there and is no model folder, so it is not replaced: choose another --out")
     content = model.SerializeToString(deterministic=True)
     with atomic.whole_folder(target) as staging:
         (staging / "model.onnx").write_bytes(content)
         shutil.copyfile(source, staging / "model.safetensors")
         write_golden(staging, golden)
     return Export(target / "model.onnx", len(content), card, tuple(results))
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raise `RunError` unless `target` is absent, an empty folder, or an earlier export with nothing else in it."""
+    if not target.exists():
+        return
+    found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
+    if found and ("model.onnx" not in found or found - WRITTEN):
+        others = ", ".join(f"'{name}'" for name in sorted(found - WRITTEN)[:3]) or "no model.onnx"

@@ -142,7 +142,7 @@ def evaluate(
     """
     from nin_onnx import models
     from nin_onnx.runtimes import evaluate as run_all
-    from nin_onnx.runtimes.table import render
+    from nin_onnx.runtimes import table
 
     file = models.find(model or models.DEFAULT)
     images = _test_images(file, dataset, data_dir)
@@ -160,10 +160,24 @@ def evaluate(
     if as_json:
         _print_json({**report.to_dict(), "exit_status": status})
     else:
-        click.echo(render(report))
+        click.echo(table(report))
         for line in report.unmet(require_reproduced=require_reproduced, max_error=max_error):
             click.echo(click.style(line, fg="red"))
     return status
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@json_option
+def results(folder: Path, as_json: bool) -> None:
+    """Print the table of the finished runs whose summary.json lies in FOLDER (by default: results), as Markdown."""
+    from nin_onnx.results import read, table
+
+    summaries = read(folder)
+    if as_json:
+        _print_json({"results": summaries})
+    else:
+        click.echo(table(summaries))
 
 
 @cli.command()

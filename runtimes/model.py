@@ -66,18 +66,18 @@ def read_model(path: Path) -> ModelFile:
     try:
         model = onnx.load_model_from_string(content)
         onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
+        return ModelFile(
+            path=path,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            ir=model.ir_version,
+            opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
+            input=_input(path, model),
+            classes=_classes(path, model),
+            card=read_card(model),
+        )
+    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:  # ValueError: text that is no text, types unknown
         raise ModelError(f"'{path}' is no valid ONNX file, or is truncated: export the model again, or give another") from error
-    return ModelFile(
-        path=path,
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        ir=model.ir_version,
-        opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
-        input=_input(path, model),
-        classes=_classes(path, model),
-        card=read_card(model),
-    )
 
 
 def _input(path: Path, model: "onnx.ModelProto") -> tuple[Dimension, ...]:

@@ -48,7 +48,7 @@ class OnnxRuntime(Runtime):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        self._session = onnxruntime.InferenceSession(model, options, providers=[(self.provider, self.options)])
+        self._session = onnxruntime.InferenceSession(str(model), options, providers=[(self.provider, self.options)])
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 

@@ -61,10 +61,8 @@ class Report:
 
         Accuracy is asked of the runtimes that did the most images, `max_error` in per cent.
         """
-        lines = [f"{row.runtime}: {row.outcome}: {row.reason}" for row in self.rows if row.outcome in ("fail", "error")]
-        lines += [
-            f"{row.runtime}: asked for and skipped: {row.reason}" for row in self.rows if row.named and row.outcome == "skipped"
-        ]
+        lines = [f"{row.runtime}: {row.outcome}" for row in self.rows if row.outcome in ("fail", "error")]
+        lines += [f"{row.runtime}: skipped, though asked for" for row in self.rows if row.named and row.outcome == "skipped"]
         most = max((row.accuracy.images for row in self.rows if row.accuracy), default=0)
         measured = [(row.runtime, row.accuracy) for row in self.rows if row.accuracy and row.accuracy.images == most]
         if not measured and (require_reproduced or max_error is not None):

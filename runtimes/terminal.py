@@ -15,17 +15,20 @@ TEXT = ("runtime", "outcome", "version", "runs on", "golden difference")  # alig
 NUMBERS = ("images", "error %", "95 % interval", "label changes", "images/s")  # to the right
 
 
-def table(report: Report) -> str:
-    """What was judged, a line for each runtime, and the verdict; coloured, which `click.echo` takes out where no terminal is."""
-    return "\n".join([*_head(report), "", *_rows(report), "", *_foot(report)])
+def table(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
+    """What was judged, a line for each runtime, and what `Report.exit_status` says of what was asked for.
+
+    With colours, which `click.echo` takes out where no terminal is.
+    """
+    unmet = report.unmet(require_reproduced=require_reproduced, max_error=max_error)
+    return "\n".join([*_head(report), "", *_rows(report), "", *_foot(report, unmet)])
 
 
 def _head(report: Report) -> Iterator[str]:
     model, data, golden = report.model, report.dataset, report.golden
     card = [f"{model.card.name}, recipe {model.card.recipe}"] if model.card else []
-    yield _fact(
-        "model", *card, str(model.path), f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}"
-    )
+    yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
+    yield _fact("file", str(model.path))
     if golden:
         yield _fact("golden", f"{golden['images']} images", golden["problem"] or f"sha256 {golden['hash'][:12]}")
     else:
@@ -46,7 +49,9 @@ def _verdict(report: Report) -> str:
         return ""
     verdict = row.accuracy.verdict
     colour = {"reached": "green", "fell short": "red"}.get(verdict.word, "yellow")
-    chance = f", p = {verdict.p_value:.2g}" if verdict.word in ("within noise", "fell short") else ""
+    chance = ""
+    if verdict.p_value is not None and verdict.word != "reached":
+        chance = f", p = {verdict.p_value:.2g}" if verdict.p_value >= 1e-4 else ", p < 0.0001"
     return f": {click.style(str(verdict), fg=colour, bold=True)} with {row.accuracy.error:.2f} %{chance}"
 
 
@@ -93,22 +98,21 @@ def _cells(row: Row) -> dict[str, str]:
     return cells
 
 
-def _foot(report: Report) -> Iterator[str]:
-    """What label changes are counted against, and the outcome in one line."""
+def _foot(report: Report, unmet: tuple[str, ...]) -> Iterator[str]:
+    """What label changes are counted against, and the outcome."""
     against = next((row.label_changes.against for row in report.rows if row.label_changes), None)
     if against:
         yield click.style(f"label changes: against {against}, on the images that both did", dim=True)
-    by_outcome = {outcome: [row.runtime for row in report.rows if row.outcome == outcome] for outcome in COLOURS}
-    broken = by_outcome["fail"] + by_outcome["error"]
-    skipped = f"; {len(by_outcome['skipped'])} skipped" if by_outcome["skipped"] else ""
-    if broken:
-        yield click.style(f"FAIL: {', '.join(broken)}{skipped}", fg="red", bold=True)
-    elif not by_outcome["pass"]:
-        yield click.style("nothing could run", fg="yellow", bold=True)
+    passed = sum(row.outcome == "pass" for row in report.rows)
+    skipped = sum(row.outcome == "skipped" for row in report.rows)
+    if skipped == len(report.rows):
+        yield click.style("FAIL: nothing could run", fg="red", bold=True)
+    elif unmet:
+        yield click.style("\n".join(wrap(f"FAIL: {'; '.join(unmet)}", WIDTH, subsequent_indent="      ")), fg="red", bold=True)
     else:
-        ran = f"{len(by_outcome['pass'])} runtime{'s' if len(by_outcome['pass']) > 1 else ''}"
-        agreement = "the network's own answers" if report.golden else "sound outputs, agreement not checked"
-        yield click.style(f"PASS: {agreement} on {ran}{skipped}", fg="green", bold=True)
+        ran = f"{passed} runtime{'s' if passed > 1 else ''}"
+        agreement = f"{ran} gave the network's own answers" if report.golden else f"{ran} ran; agreement was not checked"
+        yield click.style(f"PASS: {agreement}{f'; {skipped} skipped' if skipped else ''}", fg="green", bold=True)
 
 
 def _fact(name: str, *facts: str) -> str:

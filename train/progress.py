@@ -1,5 +1,6 @@
 """How a training tells where it is: a bar within the epoch where somebody watches, a line after each."""
 
+import sys
 from collections.abc import Iterator
 
 import click
@@ -12,7 +13,7 @@ __all__ = ["bar", "line"]
 
 def bar(batches: tuple[Tensor, ...], label: str) -> Iterator[Tensor]:
     """The batches, under a bar with the time left if the error stream is a terminal."""
-    stream = click.get_text_stream("stderr")
+    stream = sys.stderr
     with click.progressbar(batches, label=label, file=stream, hidden=not stream.isatty()) as watched:
         yield from watched
 

@@ -174,11 +174,11 @@ class _Training:
             step_loss, step_wrong, step_peak = self._step(rows, step)
             loss += step_loss
             wrong += step_wrong
-            peak = torch.maximum(peak, step_peak)
+            if len(rows) == self.recipe.train.batch_size:  # the last one may be too small to tell
+                peak = step_peak
             seen += len(rows)
             if (step + 1) % CHECK_EVERY == 0 or seen == len(order):
                 self._check_alive(float(loss) / seen, float(peak), step + 1)
-                peak = torch.zeros_like(peak)
         seconds = time.perf_counter() - start
         return Epoch(
             epoch=number + 1,

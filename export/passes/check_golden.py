@@ -9,7 +9,7 @@ from nin_onnx.golden import Golden
 __all__ = ["TOLERANCE", "check_golden"]
 
 TOLERANCE = 1e-5
-"""Largest difference allowed, over the largest absolute logit of the golden set; float32's own rounding is near 1e-6."""
+"""Largest difference allowed, in units of the output's largest absolute value; float32's own rounding is near 1e-6."""
 
 
 def check_golden(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
@@ -19,21 +19,34 @@ def check_golden(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
     """
     from onnx.reference import ReferenceEvaluator
 
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _failed(f"the graph is not valid ONNX ({str(error).strip().splitlines()[0]})") from error
     evaluator = ReferenceEvaluator(model)
-    scale = float(np.abs(golden.outputs["logits"]).max()) or 1.0
+    if evaluator.output_names != list(golden.outputs):
+        raise _failed(f"the graph gives {evaluator.output_names}, expected {list(golden.outputs)}")
     for rows in (slice(None), slice(1)):
-        outputs = evaluator.run(list(golden.outputs), {"images": golden.images[rows]})
+        outputs = evaluator.run(None, {"images": golden.images[rows]})
         for (name, expected), found in zip(golden.outputs.items(), outputs, strict=True):
             wanted = expected[rows]
             if found.shape != wanted.shape:
-                raise ExportError(
-                    f"the graph's '{name}' has the shape {found.shape}, PyTorch's {wanted.shape}: nothing is written"
-                )
-            difference = float(np.abs(found.astype(np.float64) - wanted).max()) / (1.0 if name == "probabilities" else scale)
+                raise _failed(f"the graph's '{name}' has the shape {list(found.shape)}, expected {list(wanted.shape)}")
+            difference = float(np.abs(found.astype(np.float64) - wanted).max()) / _scale(name, golden)
             if not difference <= TOLERANCE:  # NaN fails too
-                raise ExportError(
-                    f"the graph's '{name}' differs from PyTorch's by {difference:.1e} of the largest logit, "
-                    f"at most {TOLERANCE:.0e} is allowed: nothing is written"
+                raise _failed(
+                    f"the graph's '{name}' differs from PyTorch's by {difference:.1e} of its largest value, "
+                    f"at most {TOLERANCE:.0e} is allowed"
                 )
     return model
+
+
+def _scale(name: str, golden: Golden) -> float:
+    """What differences of an output are measured in; probabilities are at most 1, and move by at most half of what logits do."""
+    if name == "probabilities":
+        return max(1.0, _scale("logits", golden) / 2)
+    return float(np.abs(golden.outputs[name]).max()) or 1.0
+
+
+def _failed(reason: str) -> ExportError:
+    return ExportError(f"{reason}: nothing is written; install the versions in constraints.txt")

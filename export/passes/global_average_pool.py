@@ -1,14 +1,10 @@
 """Pass: the mean over height and width, as torch writes it, becomes GlobalAveragePool.
 
-1. ReduceMean(x, axes=[2, 3] or [-1, -2], keepdims=0)  →  Flatten(GlobalAveragePool(x))
+1. ReduceMean(x, axes=[2, 3] or [-2, -1], keepdims=0)  →  Flatten(GlobalAveragePool(x)), for x [N, channels, height, width]
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import onnx
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.golden import Golden
 
@@ -19,29 +15,40 @@ def global_average_pool(model: onnx.ModelProto, golden: Golden) -> onnx.ModelPro
     """Replace every mean of class maps [N, classes, h, w] over h and w; runtimes know the pooling, and run it faster."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in result.graph.initializer}
+    graph = result.graph
+    ranks = _ranks(model)
+    spatial = {tensor.name for tensor in graph.initializer if _is_height_and_width(tensor)}
     nodes: list[onnx.NodeProto] = []
-    for node in result.graph.node:
-        if node.op_type != "ReduceMean" or _keeps_axes(node) or not _is_spatial(node, constants):
+    for node in graph.node:
+        if not _is_mean(node) or ranks.get(node.input[0]) != 4 or not spatial.intersection(node.input[1:]):
             nodes.append(node)
             continue
         (output,) = node.output
         pooled = f"{output}_pooled"
         nodes.append(helper.make_node("GlobalAveragePool", [node.input[0]], [pooled]))
         nodes.append(helper.make_node("Flatten", [pooled], [output], axis=1))
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in result.graph.initializer if tensor.name in used]
-    del result.graph.initializer[:]
-    result.graph.initializer.extend(kept)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    unused = spatial - {name for node in nodes for name in node.input} - {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name not in unused]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
     return result
 
 
-def _keeps_axes(node: onnx.NodeProto) -> bool:
-    return not any(attribute.name == "keepdims" and attribute.i == 0 for attribute in node.attribute)
+def _is_mean(node: onnx.NodeProto) -> bool:
+    keepdims = next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)
+    return node.op_type == "ReduceMean" and not keepdims
 
 
-def _is_spatial(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
-    axes = constants.get(node.input[1]) if len(node.input) == 2 else None
-    return axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]
+def _is_height_and_width(tensor: onnx.TensorProto) -> bool:
+    if tensor.data_type != TensorProto.INT64 or list(tensor.dims) != [2]:
+        return False
+    return sorted(int(axis) % 4 for axis in numpy_helper.to_array(tensor)) == [2, 3]
+
+
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
+    """Of every value whose shape is known, how many dimensions it has."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    known = (*graph.input, *graph.value_info, *graph.output)
+    return {value.name: len(value.type.tensor_type.shape.dim) for value in known if value.type.tensor_type.HasField("shape")}

@@ -4,9 +4,8 @@
 2. The pools are counted: `pool1`, `pool2`, `pool3`.
 3. A step of the preprocessing is called as in the recipe; whatever is left, as its operator.
 4. A value is called as the node that makes it; the graph's inputs and outputs keep their names.
+5. Where a name is taken already, a number follows: `standardise_2`.
 """
-
-from collections import Counter
 
 import onnx
 
@@ -20,29 +19,43 @@ def stable_names(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    values = {value.name: value.name for value in (*graph.input, *graph.output)}
+    values = {name: name for name in ("", *(value.name for value in (*graph.input, *graph.output)))}  # "": an input left out
+    nodes: set[str] = set()
+    taken = set(values)
+    weights = set()
     for tensor in graph.initializer:
-        values[tensor.name] = tensor.name = tensor.name.split(".", 1)[-1]  # network.conv1.weight -> conv1.weight
-    weights = {tensor.name for tensor in graph.initializer}
+        if tensor.name not in values:
+            values[tensor.name] = _free(tensor.name.removeprefix("network.").removeprefix("preprocessing."), taken)
+        tensor.name = values[tensor.name]
+        weights.add(tensor.name)
     maker: dict[str, str] = {}  # value -> name of the node that made it
-    seen: Counter[str] = Counter()
     pools = 0
     for node in graph.node:
-        pools += node.op_type in ("MaxPool", "AveragePool", "GlobalAveragePool")
-        owners = [values[name].rpartition(".")[0] for name in node.input if values.get(name) in weights]
+        inputs = [values[name] for name in node.input]
+        owners = [name.rpartition(".")[0] for name in inputs if name in weights]
         if node.op_type == "Relu":
-            name = f"{maker[node.input[0]]}_relu"
+            name = f"{maker.get(inputs[0], inputs[0])}_relu"
         elif node.op_type.endswith("Pool"):
+            pools += 1
             name = f"pool{pools}"
         else:
             name = next(filter(None, owners), node.op_type.lower())
-        seen[name] += 1
-        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
-        maker |= dict.fromkeys(node.output, node.name)
+        node.name = _free(name, nodes)
         for value in node.output:
-            values.setdefault(value, node.name)
-    for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = [values[name] for name in names]
+            if value not in values:
+                values[value] = _free(node.name, taken)
+        node.input[:] = inputs
+        node.output[:] = [values[name] for name in node.output]
+        maker |= dict.fromkeys(node.output, node.name)
     del graph.value_info[:]  # they carry the old names
     return onnx.shape_inference.infer_shapes(result, strict_mode=True)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, or with the first number that makes it free; it is then taken."""
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    taken.add(free)
+    return free

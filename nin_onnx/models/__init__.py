@@ -16,14 +16,16 @@ def shipped() -> tuple[str, ...]:
 
 
 def find(model: str) -> Path:
-    """The `.onnx` file that `model` stands for: a shipped name, a file, or a folder with a `model.onnx`; raises `ModelError`."""
+    """The `.onnx` file that `model` stands for: a shipped name, a file, a model's folder, or a run that was exported.
+
+    Raises `ModelError`.
+    """
     if model in shipped():
         return FOLDER / model / "model.onnx"
     path = Path(model)
-    if (path / "model.onnx").is_file():
-        return path / "model.onnx"
-    if path.is_file():
-        return path
+    for file in (path, path / "model.onnx", path / "model" / "model.onnx"):
+        if file.is_file():
+            return file
     if path.is_dir():
-        raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export RUN")
+        raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export {model}")
     raise ModelError(f"there is no file '{model}', and no shipped model of that name (shipped: {', '.join(shipped())})")

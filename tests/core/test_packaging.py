@@ -18,7 +18,6 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STAGES = ("train", "export", "runtimes")
-HIDDEN = shutil.ignore_patterns("__pycache__", ".*")
 
 pytestmark = pytest.mark.skipif(not (ROOT / "nin_onnx" / "train").is_symlink(), reason="needs a checkout with its links")
 
@@ -28,7 +27,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what packaging reads, so that building leaves nothing behind."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("nin_onnx", *STAGES):
-        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=HIDDEN)
+        shutil.copytree(ROOT / name, copy / name, symlinks=True)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     return copy
@@ -48,11 +47,13 @@ def build(kind: str, source: Path, target: Path) -> Path:
 
 
 def files(folder: Path) -> Iterator[str]:
-    """Every file below `folder`, links not followed."""
+    """Every file below `folder`, links not followed, without what Python compiled there."""
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
+        if path.is_symlink() or path.name == "__pycache__":
+            continue
+        if path.is_dir():
             yield from (f"{path.name}/{file}" for file in files(path))
-        elif path.is_file():
+        else:
             yield path.name
 
 

@@ -1,0 +1,173 @@
+"""Made-up runtimes, each with one fault, for tests to put into the registry; every process notes its id in a file."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.runtimes.contract import Facts, Unusable
+from nin_onnx.runtimes.reference import Reference
+
+IDS = "MADE_UP_IDS"
+"""Environment variable with the path of that file."""
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+def note(process: int) -> None:
+    with Path(os.environ[IDS]).open("a", encoding="utf-8") as file:
+        file.write(f"{process}\n")
+
+
+def start_child() -> None:
+    note(subprocess.Popen(["sleep", "600"]).pid)
+
+
+class Healthy(Reference):
+    def __init__(self) -> None:
+        note(os.getpid())
+
+
+class Aborts(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        print("cannot allocate the thing", flush=True)  # noqa: T201
+        os.abort()
+
+
+class Segfaults(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        ctypes.string_at(0)
+        return super().run(images)
+
+
+class Hangs(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        start_child()
+        time.sleep(600)
+
+
+class LeavesChild(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        start_child()
+        super().load(model, threads)
+
+
+class RaisesOnLoad(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        raise RuntimeError("no such operator: NonMaxSuppression\nat line 1")
+
+
+class RaisesOnRun(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        raise ZeroDivisionError
+
+
+class ExitsSilently(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        os._exit(0)
+
+
+class ExitsWithStatus(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        sys.exit("out of licences")
+
+
+class CannotBeMade(Healthy):
+    def __init__(self) -> None:
+        super().__init__()
+        raise ImportError("libfancy.so.1: cannot open shared object file")
+
+
+class WritesRubbish(Healthy):
+    text = "{rubbish"
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        Path("result.json").write_text(self.text, encoding="utf-8")
+        os._exit(0)
+
+
+class WritesLittle(WritesRubbish):
+    text = '{"outcome": "done", "reason": null, "install": null, "facts": null, "feeds": {}}'
+
+
+class WritesAPickle(WritesRubbish):
+    text = (
+        '{"outcome": "done", "reason": null, "install": null, "facts": null, '
+        '"feeds": {"golden": {"files": {"logits": "a.npy"}, "batches": [[1, 1]]}}}'
+    )
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        np.save("a.npy", np.array([{}], object), allow_pickle=True)
+        return super().run(images)
+
+
+class GivesNaN(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        return {name: array * np.float32(np.nan) for name, array in super().run(images).items()}
+
+
+class GivesWrongShape(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        outputs = super().run(images)
+        return {**outputs, "logits": outputs["logits"][:, 1:]}
+
+
+class GivesOneRow(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        outputs = super().run(images)
+        return {**outputs, "logits": outputs["logits"][:1]}
+
+
+class GivesNothing(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        return {}
+
+
+class GivesText(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        return {name: array.astype(str) for name, array in super().run(images).items()}
+
+
+class WrongInOneRow(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        outputs = {name: array.copy() for name, array in super().run(images).items()}
+        outputs["logits"][-1, 0] += 0.01
+        return outputs
+
+
+class UsesItsMemoryAgain(Healthy):
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        outputs = super().run(images)
+        if not hasattr(self, "memory") or len(self.memory["logits"]) != len(images):
+            self.memory = {name: np.empty_like(array) for name, array in outputs.items()}
+        for name, array in outputs.items():
+            self.memory[name][:] = array
+        return self.memory
+
+
+class IsNotWhatWasAskedFor(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        raise Unusable("fell back to an abacus", "pip install abacus-gpu")
+
+
+class HoldsNoPackage(Healthy):
+    @classmethod
+    def check(cls) -> None:
+        raise Unusable("the package 'fancy' is not installed", "pip install fancy")
+
+
+class TellsNothing(Healthy):
+    def facts(self) -> Facts:
+        return Facts()
+
+
+class TellsRoughly(WrongInOneRow):
+    def facts(self) -> Facts:
+        return Facts(precision="bf16")

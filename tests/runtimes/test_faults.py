@@ -1,0 +1,118 @@
+"""Made-up runtimes that crash, hang, or lie: each ends as the right outcome, and leaves the others and the machine alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import nin_onnx
+from nin_onnx.data.dataset import Dataset
+from nin_onnx.runtimes import Report, evaluate
+from nin_onnx.runtimes.report import Row
+
+Writer = Callable[..., Path]
+Data = Callable[..., Dataset]
+Register = Callable[[str], str]
+
+FAULTS = {
+    "Aborts": ("error", "killed by SIGABRT; its last words: cannot allocate the thing"),
+    "Segfaults": ("error", "killed by SIGSEGV"),
+    "Hangs": ("error", "stopped at the time limit of 10 s"),
+    "RaisesOnLoad": ("error", "RuntimeError: no such operator: NonMaxSuppression"),
+    "RaisesOnRun": ("error", "ZeroDivisionError"),
+    "ExitsSilently": ("error", "the worker ended without a result"),
+    "ExitsWithStatus": ("error", "the worker ended with status 1; its last words: out of licences"),
+    "CannotBeMade": ("error", "ImportError: libfancy.so.1: cannot open shared object file"),
+    "WritesRubbish": ("error", "the worker's result cannot be read (JSONDecodeError: Expecting property name enclosed in double "),
+    "WritesLittle": ("error", "the worker's result cannot be read (it holds [], not ['dataset', 'golden'])"),
+    "WritesAPickle": ("error", "the worker's result cannot be read (ValueError: Object arrays cannot be loaded when "),
+    "GivesNaN": ("fail", "gives NaN or infinity in 'logits'"),
+    "GivesWrongShape": ("fail", "gives 'logits' of shape [12, 3], expected [12, 4]"),
+    "GivesOneRow": ("fail", "gives 'logits' of shape [1, 4], expected [12, 4]"),
+    "GivesNothing": ("fail", "gives no 'logits'"),
+    "GivesText": ("fail", "gives 'logits' as <U32, expected floating point"),
+    "WrongInOneRow": ("fail", "'logits' differs from the golden vectors by "),
+    "IsNotWhatWasAskedFor": ("skipped", "fell back to an abacus"),
+    "HoldsNoPackage": ("skipped", "the package 'fancy' is not installed"),
+    "Healthy": ("pass", None),
+    "LeavesChild": ("pass", None),
+    "UsesItsMemoryAgain": ("pass", None),
+    "TellsNothing": ("pass", None),
+    "TellsRoughly": ("pass", None),
+}
+STATUS = {"pass": 0, "fail": 1, "error": 1, "skipped": 2}
+
+
+def alive(process: int) -> bool:
+    """Whether it still runs; an orphan that has ended and waits for the system to notice does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+def noted(path: Path, at_least: int) -> list[int]:
+    """The process ids in the file, once there are so many."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        ids = path.read_text().split() if path.exists() else []
+        if len(ids) >= at_least:
+            return [int(process) for process in ids]
+        time.sleep(0.02)
+    raise AssertionError(f"fewer than {at_least} processes have started")
+
+
+def all_end(processes: list[int]) -> bool:
+    deadline = time.monotonic() + 10
+    while any(map(alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(alive, processes))
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder that temporary files go to, in this process and those that it starts."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # let it be looked up again
+    return folder
+
+
+def without_speed(row: Row) -> Row:
+    return replace(row, images_per_second=None)
+
+
+def test_every_fault_has_its_outcome_and_touches_nothing_else(
+    tiny_model: Writer, tiny_data: Data, made_up: Register, temporary: Path, tmp_path: Path
+) -> None:
+    report = evaluate(
+        tiny_model(), runtimes=["onnxruntime", *map(made_up, FAULTS), "reference"], dataset=tiny_data(6), batch=12, time_limit=10
+    )
+    rows = {row.runtime: row for row in report.rows}
+    outcomes = {name: (rows[name].outcome, rows[name].reason) for name in FAULTS}
+    shortened = {
+        name: (outcome, reason and reason[: len(FAULTS[name][1] or "")]) for name, (outcome, reason) in outcomes.items()
+    }
+    assert shortened == FAULTS
+    assert {name: alone(report, row).exit_status() for name, row in rows.items() if name in FAULTS} == {
+        name: STATUS[outcome] for name, (outcome, _) in FAULTS.items()
+    }
+    assert all("\n" not in (row.reason or "") for row in report.rows)
+    healthy = [rows[name] for name in ("onnxruntime", "reference", "Healthy", "LeavesChild", "UsesItsMemoryAgain")]
+    assert [row.outcome for row in healthy] == ["pass"] * 5
+    assert [row.accuracy.errors if row.accuracy else None for row in healthy] == [0] * 5
+    assert all_end(noted(tmp_path / "ids", at_least=len(FAULTS)))
+    assert list(temporary.iterdir()) == []
+
+
+def alone(report: Report, row: Row) -> Report:
+    return replace(report, rows=(row,))

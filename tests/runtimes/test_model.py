@@ -1,0 +1,131 @@
+"""Files that are no ONNX image classifier, and data sets that do not fit one: each gets its one line."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from nin_onnx.data.dataset import Dataset
+from nin_onnx.errors import ModelError
+from nin_onnx.runtimes.model import read_model
+
+Writer = Callable[..., Path]
+Data = Callable[..., Dataset]
+
+
+def changed(path: Path, change: Callable[[onnx.ModelProto], object]) -> Path:
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+    return path
+
+
+def set_input(name: str, kind: int, shape: list[str | int]) -> Callable[[onnx.ModelProto], object]:
+    value = helper.make_tensor_value_info(name, kind, shape)
+
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.input[0].CopyFrom(value)
+        model.graph.node[0].input[0] = name
+
+    return change
+
+
+def test_the_facts_of_a_model_are_read_without_a_runtime(tiny_model: Writer) -> None:
+    model = read_model(tiny_model())
+    assert model.input == ("batch", 8, 6, 3)
+    assert (model.classes, model.ir, model.opset) == (4, 8, 18)
+    assert model.card and model.card.labels == ("ant", "bee", "cat", "dog")
+
+
+def test_a_model_without_card_is_read(tiny_model: Writer) -> None:
+    assert read_model(tiny_model(card=False)).card is None
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot read the model '.*absent\.onnx' \(No such file or directory\): give the path"):
+        read_model(tmp_path / "absent.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", bytes(1000)], ids=["empty", "text", "png", "zeros"])
+def test_a_file_that_is_not_onnx_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"'.*other\.onnx' is no valid ONNX file, or is truncated"):
+        read_model(path)
+
+
+def test_a_file_that_is_truncated_anywhere_is_named(tiny_model: Writer) -> None:
+    path = tiny_model()
+    content = path.read_bytes()
+    for length in np.linspace(1, len(content) - 1, 100, dtype=int):
+        path.write_bytes(content[:length])
+        with pytest.raises(ModelError, match=r"^'.*model\.onnx'") as caught:
+            read_model(path)
+        assert "\n" not in str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused_but_never_raises_anything_else(tiny_model: Writer, data: st.DataObject) -> None:
+    path = tiny_model()
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        read_model(path)
+    except ModelError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "shape", "found"),
+    [
+        ("data", TensorProto.UINT8, ["batch", 8, 6, 3], r"data: uint8 \[batch, 8, 6, 3\]"),
+        ("images", TensorProto.FLOAT, ["batch", 8, 6, 3], r"images: float \[batch, 8, 6, 3\]"),
+        ("images", TensorProto.UINT8, [1, 8, 6, 3], r"images: uint8 \[1, 8, 6, 3\]"),
+        ("images", TensorProto.UINT8, ["batch", 8, 6], r"images: uint8 \[batch, 8, 6\]"),
+    ],
+)
+def test_another_input_than_raw_pixels_is_refused(
+    tiny_model: Writer, name: str, kind: int, shape: list[str | int], found: str
+) -> None:
+    path = changed(tiny_model(), set_input(name, kind, shape))
+    with pytest.raises(ModelError, match=rf"should take 'images: uint8 \[batch, height, width, channels\]', it takes '{found}'"):
+        read_model(path)
+
+
+def test_a_graph_without_logits_is_refused(tiny_model: Writer) -> None:
+    path = changed(tiny_model(), lambda model: model.graph.output.pop(0))
+    with pytest.raises(ModelError, match=r"should give 'logits: \[batch, classes\]', it gives 'probabilities: float \[batch, 4\], "):
+        read_model(path)
+
+
+def test_a_free_height_and_width_take_every_size(tiny_model: Writer, tiny_data: Data) -> None:
+    path = changed(tiny_model(), set_input("images", TensorProto.UINT8, ["batch", "height", "width", 3]))
+    model, data = read_model(path), tiny_data(5)
+    model.check(replace(data, images=data.images[:, :7, :5]))
+    with pytest.raises(ModelError, match="takes images of height × width × 3 "):
+        model.check(replace(data, images=data.images[..., :1]))
+
+
+def test_a_data_set_of_another_size_is_refused_with_both_sizes(tiny_model: Writer, tiny_data: Data) -> None:
+    data = tiny_data(5)
+    turned = replace(data, images=data.images.transpose(0, 2, 1, 3))
+    with pytest.raises(ModelError, match=r"takes images of 8 × 6 × 3 .*, the data set 'mnist' has 6 × 8 × 3"):
+        read_model(tiny_model()).check(turned)
+
+
+def test_a_data_set_with_other_classes_is_refused_with_both(tiny_model: Writer, tiny_data: Data) -> None:
+    model, data = read_model(tiny_model()), tiny_data(5)
+    model.check(data)
+    with pytest.raises(ModelError, match="tells 4 classes apart, the data set 'mnist' has 5"):
+        model.check(replace(data, classes=(*data.classes, "elk")))
+    with pytest.raises(ModelError, match="has the label 'bee' where the data set 'mnist' has 'cat'"):
+        model.check(replace(data, classes=("ant", "cat", "bee", "dog")))
