@@ -19,7 +19,7 @@ from nin_onnx.machine import versions
 
 __all__ = ["Export", "export_run"]
 
-WRITTEN = {"model.onnx", "model.safetensors", FOLDER}
+WRITTEN = {"model.onnx", "model.safetensors", FOLDER}  # an export replaces a folder of these, and no other
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,11 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
 
 
 def _check_replaceable(target: Path) -> None:
-    """Raise `RunError` unless `target` is absent, an empty folder, or an earlier export with nothing else in it."""
-    if not target.exists():
-        return
-    found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
-    if found and ("model.onnx" not in found or found - WRITTEN):
-        others = ", ".join(f"'{name}'" for name in sorted(found - WRITTEN)[:3]) or "no model.onnx"
+    """Raise `RunError` unless `target` is absent, an empty folder, or an earlier export and nothing else."""
+    if target.is_dir():
+        found = {path.name for path in target.iterdir()}
+        replaceable = not found or ("model.onnx" in found and found <= WRITTEN)
+    else:
+        replaceable = not target.exists()
+    if not replaceable:
+        raise RunError(f"'{target}' is not only an earlier export, so it is not replaced: choose another --out")

@@ -18,8 +18,6 @@ OPSET = 18
 
 def to_onnx(classifier: Classifier) -> onnx.ModelProto:
     """The graph of `classifier`: uint8 `images` [batch, height, width, channels] in; its outputs by name, dynamic batch."""
-    import onnxscript  # noqa: F401 - torch's exporter needs it, and says so at length
-
     channels, height, width = classifier.network.architecture.input
     example = torch.zeros((2, height, width, channels), dtype=torch.uint8)  # a batch of 1 would become a constant
     with _quiet():

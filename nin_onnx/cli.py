@@ -25,8 +25,8 @@ data_dir_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="nin-onnx")
-@click.option("--debug", is_flag=True, help="Show where an error came from.")
-def cli(debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show where an error came from.")
+def cli() -> None:
     """Train Network in Network, export it as one ONNX file, and see that it gives the same answer on every runtime.
 
     \b
@@ -137,8 +137,9 @@ def evaluate(
 ) -> int:
     """Judge MODEL on every runtime that is installed: agreement with PyTorch, and the test error beside the paper's.
 
-    MODEL is an ONNX file, a folder with a model.onnx, or the name of a shipped model (nin-mnist, the default). Nothing is
-    downloaded; where the data set is not on this machine, the golden vectors beside the model alone decide.
+    MODEL is an ONNX file, a folder with a model.onnx, a run that was exported, or the name of a shipped model (nin-mnist,
+    the default). Nothing is downloaded; where the data set is not on this machine, the golden vectors beside the model
+    alone decide.
     """
     from nin_onnx import models
     from nin_onnx.runtimes import evaluate as run_all
@@ -160,9 +161,7 @@ def evaluate(
     if as_json:
         _print_json({**report.to_dict(), "exit_status": status})
     else:
-        click.echo(table(report))
-        for line in report.unmet(require_reproduced=require_reproduced, max_error=max_error):
-            click.echo(click.style(line, fg="red"))
+        click.echo(table(report, require_reproduced=require_reproduced, max_error=max_error))
     return status
 
 
@@ -205,13 +204,14 @@ def _run() -> int:
     from nin_onnx.data.files import UnofficialDataWarning
 
     debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # it is right anywhere: one adds it at the end
     try:
         with warnings.catch_warnings():
             if not debug:  # warnings of other packages tell a user nothing
                 warnings.simplefilter("ignore")
             warnings.simplefilter("always", UnofficialDataWarning)
             warnings.showwarning = _show_warning
-            return cli.main(standalone_mode=False, prog_name="nin-onnx") or 0
+            return cli.main(arguments, standalone_mode=False, prog_name="nin-onnx") or 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
@@ -223,6 +223,8 @@ def _run() -> int:
         return _fail("stopped", Interrupted.exit_status, debug)
     except NinOnnxError as error:
         return _fail(str(error), error.exit_status, debug)
+    except OSError as error:  # the disk is full, a folder may not be read, a name is too long
+        return _fail(str(error), 2, debug)
     except Exception as error:  # a fault of ours: still one line, and the way to the rest
         return _fail(f"internal error, please report it with the output of --debug: {type(error).__name__}: {error}", 2, debug)
 
@@ -246,10 +248,11 @@ def _test_images(model: Path, dataset: str | None, data_dir: Path | None) -> Any
     if dataset is not None:
         return load(dataset, "test", data_dir)
     card = read_model(model).card
-    if card is None or card.dataset["name"] not in DATASETS:
+    trained_on = card.dataset.get("name") if card else None
+    if trained_on is None or trained_on not in DATASETS:
         return None
     try:
-        return load(card.dataset["name"], "test", data_dir)
+        return load(trained_on, "test", data_dir)
     except NinOnnxError as error:
         click.echo(f"no test error without the test images: {error}", err=True)
         return None

@@ -1,30 +1,13 @@
 """How often a runtime is wrong on a data set, and whether that reaches the paper's figure."""
 
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Literal
 
 from nin_onnx.data.dataset import Dataset
-from nin_onnx.paper import TEST_IMAGES, Published
-from nin_onnx.statistics import binomial_test, wilson_interval
+from nin_onnx.paper import Published
+from nin_onnx.statistics import wilson_interval
+from nin_onnx.verdict import Verdict, judge
 
-__all__ = ["Accuracy", "LabelChanges", "Verdict", "judge", "measure"]
-
-Word = Literal["reached", "within noise", "fell short", "not judged"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a test error says of a published one."""
-
-    word: Word
-    detail: str | None = None
-    """Why it was not judged."""
-    p_value: float | None = None
-    """Probability of as many errors or more at the published rate."""
-
-    def __str__(self) -> str:
-        return f"{self.word} ({self.detail})" if self.detail else self.word
+__all__ = ["Accuracy", "LabelChanges", "measure"]
 
 
 @dataclass(frozen=True)
@@ -52,23 +35,5 @@ class LabelChanges:
 def measure(errors: int, images: int, dataset: Dataset, figure: Published | None) -> Accuracy:
     """The rate behind `errors` of `images` of `dataset`, and the verdict on it."""
     low, high = wilson_interval(errors, images)
-    verdict = judge(errors, images, dataset, figure) if figure else None
+    verdict = judge(errors, images, dataset.name, dataset.split, figure) if figure else None
     return Accuracy(errors, images, 100 * errors / images, 100 * low, 100 * high, verdict)
-
-
-def judge(errors: int, images: int, dataset: Dataset, figure: Published) -> Verdict | None:
-    """Reached, within noise, or fell short; on the whole official test set or not at all.
-
-    Within noise: above the published figure, but an exact one-sided binomial test with that figure as the true rate does
-    not reject it at 5 %. None where the figure is another data set's.
-    """
-    if dataset.name != figure.dataset:
-        return None
-    if dataset.split != "test":
-        return Verdict("not judged", f"the {dataset.split} split")
-    if images != TEST_IMAGES[dataset.name]:
-        return Verdict("not judged", f"{images:,} of {TEST_IMAGES[dataset.name]:,}")
-    p_value = binomial_test(errors, images, figure.error / 100)
-    if 100 * errors <= Fraction(str(figure.error)) * images:  # exact: 47 errors of 10,000 are 0.47 %, and no more
-        return Verdict("reached", p_value=p_value)
-    return Verdict("within noise" if p_value >= 0.05 else "fell short", p_value=p_value)

@@ -104,4 +104,7 @@ def _ask(
     if "dataset" in wanted:
         whole = wanted["dataset"]
         wanted["dataset"] = replace(whole, images=min(whole.images, limit or kind.images or whole.images))
-    return run_job(Job(RUNTIMES[name], str(model.path.absolute()), threads, wanted), folder, time_limit)
+    path = model.path.absolute()
+    answer = run_job(Job(RUNTIMES[name], str(path), threads, wanted), folder, time_limit)
+    as_given = answer.reason and answer.reason.replace(str(path.parent), str(model.path.parent))
+    return replace(answer, reason=as_given)  # no report tells where on this machine the model lies

@@ -44,7 +44,7 @@ class OnnxRuntime(Runtime):
     def load(self, model: Path, threads: int) -> None:
         import onnxruntime
 
-        onnxruntime.disable_telemetry_events()
+        onnxruntime.disable_telemetry_events()  # for Windows; elsewhere that would be too late, see process.py
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")

@@ -38,6 +38,8 @@ def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, precision: str 
     tolerance = TOLERANCES.get(precision or "fp32", TOLERANCES["fp32"])
     for name, expected in golden.outputs.items():
         problem = defect(outputs, name, expected.shape)
+        if not np.isfinite(expected).all():
+            problem = f"the golden vectors themselves hold NaN or infinity in '{name}'"
         if problem:
             return Parity(tolerance, {}, problem)
     differences = {

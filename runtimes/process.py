@@ -37,7 +37,11 @@ def run_job(job: Job, folder: Path, time_limit: float) -> Answer:
 def _run(command: list[str], folder: Path, time_limit: float) -> int | None:
     """The exit status of `command`, or None where the time limit came first."""
     search_path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the current folder
-    environment = os.environ | {"PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1"}  # it imports what this process can
+    environment = os.environ | {
+        "PYTHONPATH": search_path,  # the worker can import what this process can, installed or not
+        "PYTHONUNBUFFERED": "1",
+        "ORT_DISABLE_TELEMETRY": "1",  # from version 1.29 on, to import ONNX Runtime is to report to its makers
+    }
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -11,8 +11,8 @@ __all__ = ["table"]
 
 WIDTH = 120
 COLOURS = {"pass": "green", "fail": "red", "error": "red", "skipped": "yellow"}
-TEXT = ("runtime", "outcome", "version", "runs on", "golden difference")  # aligned to the left
-NUMBERS = ("images", "error %", "95 % interval", "label changes", "images/s")  # to the right
+TEXT = ("runtime", "outcome", "version", "runs on", "difference")  # aligned to the left
+NUMBERS = ("images", "error %", "95 % interval", "changes", "images/s")  # to the right
 
 
 def table(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
@@ -56,53 +56,51 @@ def _verdict(report: Report) -> str:
 
 
 def _rows(report: Report) -> Iterator[str]:
-    """A line for each runtime that ran, with its figures; a reason for each that did not, or failed."""
+    """A line for each runtime, with its figures; the reason below where it failed, and in their place where it has none."""
     cells = [_cells(row) for row in report.rows]
     columns = [name for name in TEXT + NUMBERS if any(cell.get(name) for cell in cells)]
     widths = {name: max(len(name), *(len(cell.get(name, "")) for cell in cells)) for name in columns}
+
+    def aligned(cell: dict[str, str], names: list[str]) -> str:
+        return "  ".join(f"{cell.get(name, ''):{'<' if name in TEXT else '>'}{widths[name]}}" for name in names)
+
+    yield click.style(aligned({name: name for name in columns}, columns).rstrip(), bold=True)
     indent = " " * (widths["runtime"] + widths["outcome"] + 4)
-
-    def line(cell: dict[str, str]) -> str:
-        aligned = [f"{cell.get(name, ''):{'<' if name in TEXT else '>'}{widths[name]}}" for name in columns]
-        return "  ".join(aligned).rstrip()
-
-    yield click.style(line({name: name for name in columns}), bold=True)
     for row, cell in zip(report.rows, cells, strict=True):
-        hint = f": {row.install}" if row.install else ""
-        lines = wrap(f"{row.reason}{hint}", WIDTH - len(indent), break_on_hyphens=False) if row.reason else []
-        if row.outcome in ("skipped", "error"):  # the reason stands where the figures would
-            lines[0] = line(cell).ljust(len(indent)) + lines[0]
-            lines[1:] = [indent + rest for rest in lines[1:]]
-        else:
-            lines = [line(cell), *(indent + rest for rest in lines)]
-        coloured = click.style(row.outcome, fg=COLOURS[row.outcome], bold=True)
-        yield "\n".join([lines[0].replace(row.outcome, coloured, 1), *lines[1:]])
+        reason = f"{row.reason}: {row.install}" if row.install else row.reason or ""
+        lines = wrap(reason, WIDTH - len(indent), break_on_hyphens=False)
+        if row.outcome in ("pass", "fail"):
+            lines.insert(0, aligned(cell, columns[2:]).rstrip())
+        outcome = click.style(aligned(cell, ["outcome"]), fg=COLOURS[row.outcome], bold=True)
+        yield f"{aligned(cell, ['runtime'])}  {outcome}  " + f"\n{indent}".join(lines)
 
 
 def _cells(row: Row) -> dict[str, str]:
     cells = {"runtime": row.runtime, "outcome": row.outcome}
     if row.facts:
-        cells["version"] = row.facts.version or "not told"
-        cells["runs on"] = f"{row.facts.device or 'not told'}, {row.facts.precision or 'not told'}"
+        cells["version"] = (row.facts.version or "not told").split("+")[0]
+        cells["runs on"] = f"{row.facts.device}, {row.facts.precision or 'not told'}" if row.facts.device else "not told"
     if row.parity and row.parity.worst is not None:
         sign = ">" if row.parity.worst > row.parity.tolerance else "<="
-        cells["golden difference"] = f"{row.parity.worst:.1e} {sign} {row.parity.tolerance:.0e}"
+        cells["difference"] = f"{row.parity.worst:.1e} {sign} {row.parity.tolerance:.0e}"
     if row.accuracy:
         cells["images"] = f"{row.accuracy.images:,}"
         cells["error %"] = f"{row.accuracy.error:.2f}"
         cells["95 % interval"] = f"{row.accuracy.low:.2f} - {row.accuracy.high:.2f}"
     if row.label_changes:
-        cells["label changes"] = str(row.label_changes.changes)
+        cells["changes"] = str(row.label_changes.changes)
     if row.images_per_second:
         cells["images/s"] = f"{row.images_per_second:,.0f}"
     return cells
 
 
 def _foot(report: Report, unmet: tuple[str, ...]) -> Iterator[str]:
-    """What label changes are counted against, and the outcome."""
+    """What the columns mean that do not say so themselves, and the outcome."""
+    if report.golden:
+        yield click.style("difference: the largest to the golden vectors, over their largest value", dim=True)
     against = next((row.label_changes.against for row in report.rows if row.label_changes), None)
     if against:
-        yield click.style(f"label changes: against {against}, on the images that both did", dim=True)
+        yield click.style(f"changes: labels other than those of {against}, on the images that both did", dim=True)
     passed = sum(row.outcome == "pass" for row in report.rows)
     skipped = sum(row.outcome == "skipped" for row in report.rows)
     if skipped == len(report.rows):

@@ -1,6 +1,7 @@
 """The process that one runtime has for itself: `python -m nin_onnx.runtimes.worker FOLDER` does the job in FOLDER."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -54,8 +55,10 @@ def run(runtime: Runtime, feed: Feed) -> Outputs:
 
 
 def end_with_parent() -> None:
-    """Exit when the other end of standard input closes, as it does when `eval` ends, however it ends."""
+    """End this process and all that it started when the other end of standard input closes: when `eval` ends, however it does."""
     os.read(0, 1)
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 
 

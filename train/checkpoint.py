@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,8 +76,8 @@ def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
         checkpoint = Checkpoint(trained, description["seed"], labels, description["dataset"], description["versions"])
         classifier = build_classifier(trained)
         classifier.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError, NinOnnxError) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, TypeError, AttributeError, RuntimeError, NinOnnxError) as error:
+        reason = textwrap.shorten(str(error), 200)
         raise RunError(f"'{path}' cannot be used by this version of nin-onnx ({reason}): train again") from error
     return classifier.eval(), checkpoint
 

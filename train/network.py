@@ -31,7 +31,7 @@ class SeededDropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.dropped = round(rate * 256)
+        self.dropped = min(round(rate * 256), 255)
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,11 +39,8 @@ class SeededDropout(nn.Module):
             return x
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
         noise = words.random_(-(2**63), None, generator=self.generator).view(torch.uint8)[: x.numel()]
-        if x.is_contiguous(memory_format=torch.channels_last):
-            n, c, h, w = x.shape
-            noise = noise.view(n, h, w, c).permute(0, 3, 1, 2)  # the mask lies in memory as x does
-        else:
-            noise = noise.view(x.shape)
+        n, c, h, w = x.shape
+        noise = noise.view(n, h, w, c).permute(0, 3, 1, 2)  # lies in memory as x does in training: channels last
         kept = (noise >= self.dropped).to(x.dtype)
         return x * kept.mul_(256 / (256 - self.dropped))
 
@@ -100,7 +97,7 @@ def channels_last(network: Network) -> Network:
 
 
 def initialise(network: Network, kind: str, std: float, generator: torch.Generator) -> None:
-    """Draw the weights, set the biases to 0.
+    """Draw the weights from `generator`, a CPU one: the same on every device; set the biases to 0.
 
     `normal`: N(0, std²), as the author did. `he`: N(0, 2 / fan-in), and the last layer's × 0.1, so that the class maps start
     small enough for a rate of 0.04 (He initialisation as it is makes them a hundred times larger than the author's, and dies).
@@ -109,7 +106,8 @@ def initialise(network: Network, kind: str, std: float, generator: torch.Generat
     for convolution in convolutions:
         fan_in = convolution.weight[0].numel()
         scale = std if kind == "normal" else (2 / fan_in) ** 0.5 * (0.1 if convolution is convolutions[-1] else 1.0)
+        drawn = torch.empty_like(convolution.weight, device="cpu").normal_(0, scale, generator=generator)
+        assert convolution.bias is not None
         with torch.no_grad():
-            convolution.weight.normal_(0, scale, generator=generator)
-            assert convolution.bias is not None
+            convolution.weight.copy_(drawn)
             convolution.bias.zero_()

@@ -30,7 +30,7 @@ class Scale(Step):
 
 
 class Standardise(Step):
-    """Subtract each channel's mean and divide by its standard deviation."""
+    """Subtract each channel's mean and divide by its standard deviation; a channel that is constant is divided by 1."""
 
     mean: Tensor
     std: Tensor
@@ -49,8 +49,9 @@ class Standardise(Step):
             squares = squares + pixels.square().sum(1)
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        constant = std <= 1e-6 * (squares / count).sqrt()  # but for rounding, which leaves about 1e-8
         self.mean.copy_(mean[:, None, None])
-        self.std.copy_(torch.where(std > 0, std, 1)[:, None, None])
+        self.std.copy_(torch.where(constant, 1, std)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std

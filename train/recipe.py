@@ -1,19 +1,36 @@
 """Recipes: how to train, as frozen data that is read from TOML and checked key by key."""
 
 import json
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from nin_onnx.architecture import architecture
-from nin_onnx.errors import NinOnnxError, RecipeError, UnknownNameError
+from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.errors import RecipeError, UnknownNameError
+from nin_onnx.paper import PUBLISHED
 
 __all__ = ["Augmentation", "Network", "Optimizer", "Recipe", "Schedule", "Train", "from_dict", "load", "shipped", "to_toml"]
 
 FOLDER = Path(__file__).parent / "recipes"
+EXPERIMENTS = {row.experiment for row in PUBLISHED if row.experiment}
+
+
+class Range(NamedTuple):
+    """Which values a key may have."""
+
+    holds: Callable[[Any], bool]
+    wording: str
+
+
+Count = Annotated[int, Range(lambda value: value >= 1, "1 or more")]
+Natural = Annotated[int, Range(lambda value: value >= 0, "0 or more")]
+Positive = Annotated[float, Range(lambda value: 0 < value < math.inf, "a finite number above 0")]
+NotNegative = Annotated[float, Range(lambda value: 0 <= value < math.inf, "a finite number, 0 or more")]
+Share = Annotated[float, Range(lambda value: 0 <= value < 1, "from 0 to below 1")]
 
 
 @dataclass(frozen=True)
@@ -23,17 +40,17 @@ class Network:
     architecture: str
     last_relu: bool = True
     """Whether the class maps go through a ReLU, as in the paper."""
-    dropout: float = 0.5
+    dropout: Share = 0.5
     initialisation: Literal["normal", "he"] = "normal"
     """`normal`: N(0, std²), the author's. `he`: N(0, 2 / fan-in), the last layer's weights × 0.1."""
-    std: float = 0.05
+    std: Positive = 0.05
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """`[augmentation]`, applied after preprocessing; off where not named (paper §4.2 pads by 4 and flips)."""
 
-    padding: int = 0
+    padding: Natural = 0
     """Zeros on each side, of which a random crop of the first size is cut."""
     flip: bool = False
 
@@ -42,11 +59,11 @@ class Augmentation:
 class Train:
     """`[train]`: how long, and in which portions."""
 
-    epochs: int
-    batch_size: int = 128
-    micro_batch: int = 64
+    epochs: Count
+    batch_size: Count = 128
+    micro_batch: Count = 64
     """Images that go through the network at once; the gradient is that of the whole batch."""
-    validation: int = 0
+    validation: Natural = 0
     """Images at the end of the training set that are held out and reported on after each epoch."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 where the hardware computes in it."""
@@ -56,16 +73,16 @@ class Train:
 class Optimizer:
     """`[optimizer]`: stochastic gradient descent with momentum, and the paper's groups of parameters."""
 
-    learning_rate: float
+    learning_rate: Positive
     """Of the weights, at the schedule's highest."""
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 1e-4
     """Of the weights; biases have none."""
-    bias_rate: float = 2.0
+    bias_rate: NotNegative = 2.0
     """Learning rate of the biases over that of the weights."""
-    last_layer_rate: float = 0.1
+    last_layer_rate: NotNegative = 0.1
     """Learning rate of the last layer over that of the others."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +90,11 @@ class Schedule:
     """`[schedule]`: the learning rate over time, and the averaging of the weights."""
 
     kind: Literal["stepped", "one-cycle"]
-    drops: tuple[int, ...] = ()
+    drops: tuple[Count, ...] = ()
     """`stepped`: epochs after which the rate is divided by 10."""
-    warm_up: float = 0.1
+    warm_up: Share = 0.1
     """`one-cycle`: share of the steps that rise to the full rate; the rest falls to 0 along a cosine."""
-    average: float = 0.0
+    average: Share = 0.0
     """Decay, per step, of an exponential moving average of the weights; 0 keeps the last weights."""
 
 
@@ -135,11 +152,16 @@ def from_dict(table: Mapping[str, Any], source: str) -> Recipe:
 def to_toml(recipe: Recipe) -> str:
     """The recipe with every key written out, as TOML that `load` reads."""
     table = {key: value for key, value in asdict(recipe).items() if value is not None}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines = [f"{key} = {_toml(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for section, values in table.items():
         if isinstance(values, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """`value` as TOML writes it: as JSON does, but that TOML has no surrogate pairs and wants DEL escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _override(table: dict[str, Any], override: str) -> None:
@@ -159,7 +181,7 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 
 def _build(kind: Any, table: Mapping[str, Any], prefix: str, source: str) -> Any:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     for key in table:
         if key not in hints:
             near = get_close_matches(key, hints, n=1)
@@ -179,15 +201,20 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
         if isinstance(value, Mapping):
             return _build(hint, value, f"{key}.", source)
         expected = f"a section [{key}]"
+    elif get_origin(hint) is Annotated:
+        plain, allowed = get_args(hint)
+        converted = _convert(plain, value, key, source)
+        if allowed.holds(converted):
+            return converted
+        expected = allowed.wording
     elif get_origin(hint) is Literal:
         if value in get_args(hint):
             return value
         expected = " or ".join(f"'{choice}'" for choice in get_args(hint))
     elif get_origin(hint) is tuple:
-        member = get_args(hint)[0]
-        if isinstance(value, list | tuple) and all(type(one) is member for one in value):
-            return tuple(value)
-        expected = f"a list of {'whole numbers' if member is int else 'strings'}"
+        if isinstance(value, list | tuple):
+            return tuple(_convert(get_args(hint)[0], one, f"{key}[{i}]", source) for i, one in enumerate(value))
+        expected = "a list in brackets"
     elif hint is float:
         if type(value) in (int, float):
             return float(value)
@@ -204,31 +231,15 @@ def _check(recipe: Recipe, source: str) -> None:
     from nin_onnx.data import DATASETS
     from nin_onnx.train.preprocessing import STEPS
 
-    try:
-        architecture(recipe.network.architecture)
-        for kind, given, known in (
-            ("data set", (recipe.dataset,), DATASETS),
-            ("preprocessing step", recipe.preprocessing, STEPS),
-        ):
-            for name in given:
-                if name not in known:
-                    raise UnknownNameError(kind, name, known)
-    except NinOnnxError as error:
-        raise RecipeError(f"{source}: {error}") from error
-    ranges = {
-        "network.dropout": (recipe.network.dropout, 0 <= recipe.network.dropout < 1, "from 0 to below 1"),
-        "network.std": (recipe.network.std, recipe.network.std > 0, "above 0"),
-        "augmentation.padding": (recipe.augmentation.padding, recipe.augmentation.padding >= 0, "0 or more"),
-        "train.epochs": (recipe.train.epochs, recipe.train.epochs >= 1, "1 or more"),
-        "train.batch_size": (recipe.train.batch_size, recipe.train.batch_size >= 1, "1 or more"),
-        "train.micro_batch": (recipe.train.micro_batch, recipe.train.micro_batch >= 1, "1 or more"),
-        "train.validation": (recipe.train.validation, recipe.train.validation >= 0, "0 or more"),
-        "optimizer.learning_rate": (recipe.optimizer.learning_rate, recipe.optimizer.learning_rate > 0, "above 0"),
-        "optimizer.momentum": (recipe.optimizer.momentum, 0 <= recipe.optimizer.momentum < 1, "from 0 to below 1"),
-        "optimizer.weight_decay": (recipe.optimizer.weight_decay, recipe.optimizer.weight_decay >= 0, "0 or more"),
-        "schedule.warm_up": (recipe.schedule.warm_up, 0 <= recipe.schedule.warm_up <= 1, "from 0 to 1"),
-        "schedule.average": (recipe.schedule.average, 0 <= recipe.schedule.average < 1, "from 0 to below 1"),
-    }
-    for key, (value, holds, expected) in ranges.items():
-        if not holds:
-            raise RecipeError(f"{source}: '{key}' is {value}, expected {expected}")
+    named: tuple[tuple[str, tuple[str, ...], Collection[str]], ...] = (
+        ("architecture", (recipe.network.architecture,), ARCHITECTURES),
+        ("data set", (recipe.dataset,), DATASETS),
+        ("preprocessing step", recipe.preprocessing, STEPS),
+        ("experiment", (recipe.experiment,) if recipe.experiment is not None else (), EXPERIMENTS),
+    )
+    for kind, given, known in named:
+        for name in given:
+            if name not in known:
+                raise RecipeError(f"{source}: {UnknownNameError(kind, name, known)}")
+    if len(set(recipe.preprocessing)) < len(recipe.preprocessing):
+        raise RecipeError(f"{source}: 'preprocessing' is {list(recipe.preprocessing)}, expected each step once")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 
 import onnx
 
@@ -16,6 +17,7 @@ def simplify(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
 
     onnxsim's own check casts random numbers in [0, 1) to the input's type: for uint8 that is a black image and nothing else.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxsim imports ONNX Runtime, which reports its use to its makers
     import onnxsim
 
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress

@@ -26,15 +26,17 @@ def strip(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
         result,
         graph,
         *graph.node,
-        *(attribute for node in graph.node for attribute in node.attribute),
         *graph.initializer,
         *graph.value_info,
         *graph.input,
         *graph.output,
     )
     for part in parts:
-        for field in {"doc_string", "metadata_props"} & part.DESCRIPTOR.fields_by_name.keys():  # attributes have no metadata
-            part.ClearField(field)
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    for node in graph.node:
+        for attribute in node.attribute:
+            attribute.ClearField("doc_string")
     result.ir_version = IR_VERSION
     result.producer_name = "nin-onnx"
     result.producer_version = __version__

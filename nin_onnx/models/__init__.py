@@ -21,7 +21,8 @@ def find(model: str) -> Path:
     Raises `ModelError`.
     """
     if model in shipped():
-        return FOLDER / model / "model.onnx"
+        file = FOLDER / model / "model.onnx"
+        return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # a short path reads better in a report
     path = Path(model)
     for file in (path, path / "model.onnx", path / "model" / "model.onnx"):
         if file.is_file():

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,10 @@ FAULTS = {
     "ExitsSilently": ("error", "the worker ended without a result"),
     "ExitsWithStatus": ("error", "the worker ended with status 1; its last words: out of licences"),
     "CannotBeMade": ("error", "ImportError: libfancy.so.1: cannot open shared object file"),
-    "WritesRubbish": ("error", "the worker's result cannot be read (JSONDecodeError: Expecting property name enclosed in double "),
+    "WritesRubbish": (
+        "error",
+        "the worker's result cannot be read (JSONDecodeError: Expecting property name enclosed in double ",
+    ),
     "WritesLittle": ("error", "the worker's result cannot be read (it holds [], not ['dataset', 'golden'])"),
     "WritesAPickle": ("error", "the worker's result cannot be read (ValueError: Object arrays cannot be loaded when "),
     "GivesNaN": ("fail", "gives NaN or infinity in 'logits'"),
@@ -87,21 +90,15 @@ def temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
-def without_speed(row: Row) -> Row:
-    return replace(row, images_per_second=None)
-
-
 def test_every_fault_has_its_outcome_and_touches_nothing_else(
     tiny_model: Writer, tiny_data: Data, made_up: Register, temporary: Path, tmp_path: Path
 ) -> None:
     report = evaluate(
-        tiny_model(), runtimes=["onnxruntime", *map(made_up, FAULTS), "reference"], dataset=tiny_data(6), batch=12, time_limit=10
+        tiny_model(), runtimes=["onnxruntime", *map(made_up, FAULTS), "reference"], dataset=tiny_data(20), batch=12, time_limit=10
     )
     rows = {row.runtime: row for row in report.rows}
     outcomes = {name: (rows[name].outcome, rows[name].reason) for name in FAULTS}
-    shortened = {
-        name: (outcome, reason and reason[: len(FAULTS[name][1] or "")]) for name, (outcome, reason) in outcomes.items()
-    }
+    shortened = {name: (outcome, reason and reason[: len(FAULTS[name][1] or "")]) for name, (outcome, reason) in outcomes.items()}
     assert shortened == FAULTS
     assert {name: alone(report, row).exit_status() for name, row in rows.items() if name in FAULTS} == {
         name: STATUS[outcome] for name, (outcome, _) in FAULTS.items()
@@ -116,3 +113,44 @@ def test_every_fault_has_its_outcome_and_touches_nothing_else(
 
 def alone(report: Report, row: Row) -> Report:
     return replace(report, rows=(row,))
+
+
+EVALUATE = """
+import sys
+from pathlib import Path
+from nin_onnx.runtimes import RUNTIMES, evaluate
+RUNTIMES["Hangs"] = "made_up:Hangs"
+evaluate(Path(sys.argv[1]), runtimes=["Hangs"])
+"""
+
+
+@pytest.fixture
+def hanging(tiny_model: Writer, temporary: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An evaluation, from a checkout that is not installed, whose runtime hangs."""
+    here = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(nin_onnx.__file__).parent.parent), str(Path(__file__).parent)]),
+        "MADE_UP_IDS": str(tmp_path / "ids"),
+    }
+    process = subprocess.Popen([sys.executable, "-c", EVALUATE, tiny_model()], cwd=tmp_path, env=here, stderr=subprocess.DEVNULL)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_ctrl_c_ends_the_worker_and_its_children_and_removes_the_temporary_files(
+    hanging: subprocess.Popen[bytes], temporary: Path, tmp_path: Path
+) -> None:
+    processes = noted(tmp_path / "ids", at_least=2)
+    assert all(map(alive, processes))
+    assert list(temporary.iterdir()) != []
+    hanging.send_signal(signal.SIGINT)
+    assert hanging.wait(10) == -signal.SIGINT
+    assert all_end(processes)
+    assert list(temporary.iterdir()) == []
+
+
+def test_nothing_outlives_an_evaluation_that_is_killed(hanging: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    processes = noted(tmp_path / "ids", at_least=2)
+    assert all(map(alive, processes))
+    hanging.kill()
+    assert all_end(processes)

@@ -40,7 +40,8 @@ def test_the_facts_of_a_model_are_read_without_a_runtime(tiny_model: Writer) -> 
     model = read_model(tiny_model())
     assert model.input == ("batch", 8, 6, 3)
     assert (model.classes, model.ir, model.opset) == (4, 8, 18)
-    assert model.card and model.card.labels == ("ant", "bee", "cat", "dog")
+    assert model.card
+    assert model.card.labels == ("ant", "bee", "cat", "dog")
 
 
 def test_a_model_without_card_is_read(tiny_model: Writer) -> None:
@@ -103,7 +104,9 @@ def test_another_input_than_raw_pixels_is_refused(
 
 def test_a_graph_without_logits_is_refused(tiny_model: Writer) -> None:
     path = changed(tiny_model(), lambda model: model.graph.output.pop(0))
-    with pytest.raises(ModelError, match=r"should give 'logits: \[batch, classes\]', it gives 'probabilities: float \[batch, 4\], "):
+    with pytest.raises(
+        ModelError, match=r"should give 'logits: \[batch, classes\]', it gives 'probabilities: float \[batch, 4\], "
+    ):
         read_model(path)
 
 

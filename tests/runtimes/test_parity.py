@@ -57,7 +57,8 @@ def test_logits_within_the_tolerance_never_fail_by_their_probabilities(data: st.
 
     def softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
         powers = np.exp(x - x.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+        shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+        return shares
 
     images = np.zeros((2, 1, 1, 1), np.uint8)
     golden = Golden(images, {"logits": logits, "probabilities": softmax(logits)})  # type: ignore[dict-item]
@@ -67,7 +68,8 @@ def test_logits_within_the_tolerance_never_fail_by_their_probabilities(data: st.
 def test_wrong_probabilities_fail_though_the_logits_are_right(tiny_golden: Golden, outputs: Arrays) -> None:
     outputs["probabilities"] = outputs["probabilities"][:, ::-1]
     problem = compare(outputs, tiny_golden, "bf16").problem
-    assert problem and problem.startswith("'probabilities' differs from the golden vectors by")
+    assert problem
+    assert problem.startswith("'probabilities' differs from the golden vectors by")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -77,6 +79,11 @@ def test_nan_and_infinity_fail(tiny_golden: Golden, outputs: Arrays, name: str, 
     parity = compare(outputs, tiny_golden, "fp32")
     assert parity.problem == f"gives NaN or infinity in '{name}'"
     assert parity.worst is None
+
+
+def test_golden_vectors_with_nan_let_nothing_pass(tiny_golden: Golden, outputs: Arrays) -> None:
+    broken = Golden(tiny_golden.images, {**tiny_golden.outputs, "logits": tiny_golden.outputs["logits"] * np.float32(np.nan)})
+    assert compare(outputs, broken, "fp32").problem == "the golden vectors themselves hold NaN or infinity in 'logits'"
 
 
 def test_a_wrong_shape_fails_even_where_it_could_be_broadcast(tiny_golden: Golden, outputs: Arrays) -> None:
@@ -93,4 +100,5 @@ def test_a_missing_output_fails(tiny_golden: Golden, outputs: Arrays) -> None:
 def test_outputs_that_are_no_floating_point_numbers_fail(tiny_golden: Golden, outputs: Arrays, kind: type) -> None:
     outputs["logits"] = outputs["logits"].astype(kind)
     problem = compare(outputs, tiny_golden, "fp32").problem
-    assert problem and problem.endswith("expected floating point")
+    assert problem
+    assert problem.endswith("expected floating point")
