@@ -23,6 +23,12 @@ RunMaker = Callable[..., Path]
 Answer = dict[str, NDArray[np.float64]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """On a busy machine two threads wait on each other longer than one computes."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def make_run() -> RunMaker:
     """Writes the run of an architecture whose weights, biases and preprocessing are random, and returns its folder."""

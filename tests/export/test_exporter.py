@@ -23,7 +23,8 @@ import nin_onnx
 from nin_onnx.card import read_card
 from nin_onnx.errors import ExportError, MissingExtraError, NinOnnxError, RunError
 from nin_onnx.export import Export, export_run, exporter
-from nin_onnx.export.passes import PASSES, Pass, check_golden
+from nin_onnx.export.passes import PASSES, Pass
+from nin_onnx.export.passes.check_golden import check_golden
 from nin_onnx.golden import FOLDER, Golden, golden_images, read_golden
 
 CHECKOUT = Path(nin_onnx.__file__).parents[1]

@@ -39,7 +39,7 @@ def assert_close(found: list[NDArray[np.float32]], expected: Answer) -> None:
     """Within 1e-5 of the largest logit."""
     largest = np.abs(expected["logits"]).max()
     for array, (name, wanted) in zip(found, expected.items(), strict=True):
-        assert (array.dtype, array.shape) == (np.float32, wanted.shape)
+        assert (array.dtype, array.shape) == (np.dtype(np.float32), wanted.shape)
         assert np.abs(array - wanted).max() <= 1e-5 * largest, name
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ExportError
-from nin_onnx.export.passes import check_golden
+from nin_onnx.export.passes.check_golden import check_golden
 from nin_onnx.golden import Golden, golden_images
 
 CLASSES = 3
@@ -28,7 +28,7 @@ def answers() -> Golden:
 @pytest.fixture
 def network() -> onnx.ModelProto:
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 4, 4, CLASSES])
-    shapes = {"logits": ["batch", CLASSES], "probabilities": ["batch", CLASSES], "class_maps": ["batch", CLASSES, 4, 4]}
+    sides = {"logits": [], "probabilities": [], "class_maps": [4, 4]}
     nodes = [
         helper.make_node("Transpose", ["images"], ["first"], perm=[0, 3, 1, 2]),
         helper.make_node("Cast", ["first"], ["pixels"], to=TensorProto.FLOAT),
@@ -38,11 +38,11 @@ def network() -> onnx.ModelProto:
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
     constants = [
-        numpy_helper.from_array(np.float32(16), "sixteen"),
+        numpy_helper.from_array(np.array(16, np.float32), "sixteen"),
         numpy_helper.from_array(np.array([2, 3]), "axes"),
         numpy_helper.from_array(np.zeros(CLASSES, np.float32), "offset"),
     ]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", CLASSES, *rest]) for name, rest in sides.items()]
     graph = helper.make_graph(nodes, "made by hand", [images], outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
@@ -78,7 +78,7 @@ def test_every_output_is_compared(output: str, network: onnx.ModelProto, answers
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nan_and_infinity_are_no_answer(value: float, network: onnx.ModelProto, answers: Golden) -> None:
     set_constant(network, "offset", np.array([0, value, 0], np.float32))
-    with np.errstate(invalid="ignore"), pytest.raises(ExportError, match="^the graph's 'logits' differs"):
+    with np.errstate(invalid="ignore"), pytest.raises(ExportError, match=r"^the graph's 'logits' differs"):
         check_golden(network, answers)
 
 

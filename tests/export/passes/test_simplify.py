@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ExportError
-from nin_onnx.export.passes import simplify
+from nin_onnx.export.passes.simplify import simplify
 from nin_onnx.golden import Golden
 
 
@@ -22,7 +22,7 @@ def cast_and_scale(factor: NDArray[np.float32] | None = None) -> onnx.ModelProto
         helper.make_node("Mul", ["pixels", "three" if factor is None else "factor"], ["product"]),
         helper.make_node("Identity", ["product"], ["logits"]),
     ]
-    constants = [numpy_helper.from_array(np.float32(value), name) for name, value in {"one": 1, "four": 4}.items()]
+    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in {"one": 1, "four": 4}.items()]
     if factor is not None:
         constants.append(numpy_helper.from_array(factor, "factor"))
     graph = helper.make_graph(nodes, "made by hand", [images], [logits], constants)
@@ -53,7 +53,7 @@ def test_nothing_is_printed(golden: Golden, capfd: pytest.CaptureFixture[str]) -
 
 @pytest.mark.usefixtures("broken_core")
 def test_a_simplification_that_changes_the_answers_to_the_golden_images_is_seen(golden: Golden) -> None:
-    with pytest.raises(ExportError, match="^onnxsim changed what the graph answers to the golden images: install the version"):
+    with pytest.raises(ExportError, match=r"^onnxsim changed what the graph answers"):
         simplify(cast_and_scale(), golden)
 
 

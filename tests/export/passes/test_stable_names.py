@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from nin_onnx.export.passes import stable_names
+from nin_onnx.export.passes.stable_names import stable_names
 from nin_onnx.golden import Golden
 
 
@@ -44,14 +44,13 @@ def renamed(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
 
 
 def test_layers_are_named_after_their_weights_relus_after_their_layer_and_pools_are_counted(golden: Golden) -> None:
-    same = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     model = graph(
         [
             helper.make_node("Div", ["x", "preprocessing.scale.highest"], ["val_1"], "node_div"),
             helper.make_node("Conv", ["val_1", "network.conv1.weight"], ["val_2"], "node_conv2d"),
             helper.make_node("Relu", ["val_2"], ["val_3"], "node_relu_7"),
-            helper.make_node("MaxPool", ["val_3"], ["val_4"], "node_pool", **same),
-            helper.make_node("AveragePool", ["val_4"], ["val_5"], **same),
+            helper.make_node("MaxPool", ["val_3"], ["val_4"], "node_pool", kernel_shape=[3, 3], pads=[1] * 4),
+            helper.make_node("AveragePool", ["val_4"], ["val_5"], kernel_shape=[3, 3], pads=[1] * 4),
             helper.make_node("Neg", ["val_5"], ["y"]),
         ],
         preprocessing__scale__highest=255,

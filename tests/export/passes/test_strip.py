@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import nin_onnx
-from nin_onnx.export.passes import strip
+from nin_onnx.export.passes.strip import strip
 from nin_onnx.golden import Golden
 
 SECRET = "/home/someone/secret.py"
