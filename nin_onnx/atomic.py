@@ -66,7 +66,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _unwritable(path: Path, error: OSError) -> NinOnnxError:
-    return NinOnnxError(f"cannot write '{path}' ({error.strerror}): free some space or choose another folder with --out")
+    return NinOnnxError(f"cannot write '{path}' ({error.strerror or error}): free some space or choose another folder with --out")
 
 
 def _umask() -> int:

@@ -15,16 +15,15 @@ from nin_onnx.train.checkpoint import load_classifier
 
 
 def test_the_exporter_says_nothing_and_leaves_logging_and_warnings_as_they_were(
-    run: Path, capfd: pytest.CaptureFixture[str]
+    run: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     classifier, _ = load_classifier(run / "model.safetensors")
-    logging.getLogger("torch.onnx").setLevel(logging.INFO)
     filters = list(warnings.filters)
-    to_onnx(classifier)
+    with caplog.at_level(logging.INFO, "torch.onnx"):
+        to_onnx(classifier)
+        assert logging.getLogger("torch.onnx").level == logging.INFO
     assert tuple(capfd.readouterr()) == ("", "")
-    assert logging.getLogger("torch.onnx").level == logging.INFO
     assert warnings.filters == filters
-    logging.getLogger("torch.onnx").setLevel(logging.NOTSET)
 
 
 def test_the_opset_is_the_one_that_was_asked_for(raw: onnx.ModelProto) -> None:

@@ -133,6 +133,7 @@ def test_what_the_exporter_called_things_leaves_no_trace(suffix: str, golden: Go
         helper.make_node("Conv", ["x", "network.conv1.weight"], [f"1{suffix}"], f"n{suffix}"),
         helper.make_node("Relu", [f"1{suffix}"], ["y"]),
     ]
-    result = stable_names(graph(nodes, network__conv1__weight=1), golden)
+    model = onnx.shape_inference.infer_shapes(graph(nodes, network__conv1__weight=1))
+    result = stable_names(model, golden)
     assert names(result) == [("conv1", ["conv1"]), ("conv1_relu", ["y"])]
     assert [value.name for value in result.graph.value_info] == ["conv1"]

@@ -1,0 +1,48 @@
+"""Device and precision."""
+
+import pytest
+import torch
+
+from nin_onnx.errors import NinOnnxError
+from nin_onnx.train import device
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert device.choose("auto").type == expected
+        assert device.choose("cpu").type == "cpu"
+
+
+def test_cuda_without_a_gpu_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(NinOnnxError, match=r"^the device 'cuda' is not here: .*; use --device cpu$"):
+        device.choose("cuda")
+
+
+def test_a_precision_that_is_named_is_taken() -> None:
+    assert device.precision("fp32", CPU) is torch.float32
+    assert device.precision("bf16", CPU) is torch.bfloat16
+
+
+@pytest.mark.parametrize(("has", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bf16_where_the_processor_multiplies_in_it(
+    monkeypatch: pytest.MonkeyPatch, has: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(device, "_cpu_has_bf16", lambda: has)
+    assert device.precision("auto", CPU) is expected
+
+
+def test_this_processor_can_be_asked_for_bf16() -> None:
+    """The question uses names of torch that are not public."""
+    assert device._cpu_has_bf16() in (True, False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_convolutions_compute_in_the_precision_and_weights_stay_float32(dtype: torch.dtype) -> None:
+    convolution = torch.nn.Conv2d(1, 1, 1)
+    with device.autocast(CPU, dtype):
+        assert convolution(torch.ones(1, 1, 2, 2)).dtype is dtype
+    assert convolution.weight.dtype is torch.float32

@@ -1,0 +1,100 @@
+"""Dropout with a mask of random bytes: how much it drops, and that its generator alone decides what."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nin_onnx.train.network import SeededDropout
+
+SHAPE = (8, 13, 17, 19)
+
+
+def dropped(x: Tensor, rate: float, seed: int = 0) -> Tensor:
+    """`x` after training-time dropout."""
+    dropout = SeededDropout(rate)
+    dropout.generator = torch.Generator().manual_seed(seed)
+    result: Tensor = dropout(x)
+    return result
+
+
+@pytest.mark.parametrize(("rate", "effective"), [(0.5, 128 / 256), (0.25, 64 / 256), (0.3, 77 / 256), (0.9, 230 / 256)])
+def test_the_share_that_is_dropped_is_the_rate_to_a_256th(rate: float, effective: float) -> None:
+    found = (dropped(torch.ones(64, 16, 16, 16), rate) == 0).double()
+    assert abs(effective - rate) <= 1 / 512
+    standard_error = (effective * (1 - effective) / found.numel()) ** 0.5
+    assert abs(found.mean().item() - effective) < 4 * standard_error
+    for axes in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)):  # no image, channel, row or column is favoured
+        share = found.mean(axes)
+        assert (share - effective).abs().max() < 5 * standard_error * len(share) ** 0.5
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5, 0.75])
+def test_what_is_kept_is_scaled_up_so_that_the_mean_stays(rate: float) -> None:
+    x = torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = dropped(x, rate)
+    torch.testing.assert_close(found[found != 0], (x / (1 - rate))[found != 0], rtol=1e-14, atol=0)
+
+
+def test_neighbours_and_images_are_dropped_independently() -> None:
+    mask = dropped(torch.ones(64, 16, 16, 16), 0.5) - 1  # -1 and 1
+    for axis in range(4):
+        for distance in (1, 2, 8):
+            product = mask * mask.roll(distance, axis)
+            assert abs(product.mean()) < 4 / product.numel() ** 0.5
+
+
+@given(
+    st.tuples(*[st.integers(1, 5)] * 4),
+    st.sampled_from([0.1, 0.5, 0.9]),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.float64]),
+)
+def test_the_mask_does_not_depend_on_memory_format_or_type(
+    shape: tuple[int, int, int, int], rate: float, dtype: torch.dtype
+) -> None:
+    contiguous = torch.ones(shape)
+    other = contiguous.to(dtype).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(dropped(contiguous, rate) == 0, dropped(other, rate) == 0)
+
+
+def test_the_layout_in_memory_is_kept() -> None:
+    x = torch.ones(SHAPE).contiguous(memory_format=torch.channels_last)
+    assert dropped(x, 0.5).is_contiguous(memory_format=torch.channels_last)
+    assert dropped(torch.ones(SHAPE), 0.5).is_contiguous()
+
+
+def test_the_generator_alone_decides_the_mask() -> None:
+    x = torch.ones(SHAPE)
+    one = dropped(x, 0.5, seed=1)
+    torch.manual_seed(5)
+    assert torch.equal(dropped(x, 0.5, seed=1), one)
+    assert not torch.equal(dropped(x, 0.5, seed=2), one)
+
+
+def test_two_layers_that_share_a_generator_have_different_masks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = SeededDropout(0.5), SeededDropout(0.5)
+    one.generator = other.generator = generator
+    x = torch.ones(SHAPE)
+    assert not torch.equal(one(x), other(x))
+
+
+def test_nothing_is_dropped_in_evaluation_or_at_rate_0() -> None:
+    x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(SeededDropout(0.5).eval()(x), x)
+    assert torch.equal(dropped(x, 0), x)
+
+
+def test_a_rate_next_to_1_drops_all_but_a_256th() -> None:
+    found = dropped(torch.ones(64, 16, 16, 16), 0.9999)
+    assert set(found.unique().tolist()) == {0, 256}
+    assert 0.8 / 256 < (found != 0).double().mean() < 1.2 / 256
+
+
+def test_the_gradient_passes_where_the_activation_passed() -> None:
+    x = torch.full(SHAPE, 3.0, requires_grad=True)
+    found = dropped(x, 0.5)
+    found.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, found.detach() / 3)

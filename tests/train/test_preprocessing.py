@@ -1,0 +1,109 @@
+"""Preprocessing: each step against NumPy in float64."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from nin_onnx.train.preprocessing import STEPS, Preprocessing, build
+
+SHAPE = (3, 5, 6)  # channels, height, width
+
+
+def made(n: int = 40, seed: int = 0) -> NDArray[np.uint8]:
+    """Images [n, 5, 6, 3] whose channels have means and spreads of their own."""
+    random = np.random.default_rng(seed)
+    images = random.normal((60, 120, 200), (5, 30, 15), (n, 5, 6, 3))
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def fitted(images: NDArray[np.uint8], *names: str, batch: int = 1000) -> Preprocessing:
+    preprocessing = build(names, (images.shape[3], images.shape[1], images.shape[2]))
+    preprocessing.fit(torch.from_numpy(images), batch)
+    return preprocessing
+
+
+def expected(name: str, train: NDArray[np.float64], images: NDArray[np.float64]) -> Any:
+    """What the step makes of `images`, fitted on `train`; both [N, channels, height, width]."""
+    match name:
+        case "scale":
+            return images / 255
+        case "standardise":
+            return (images - train.mean((0, 2, 3), keepdims=True)) / train.std((0, 2, 3), keepdims=True)
+        case "mean_image":
+            return images - train.mean(0)
+    raise NotImplementedError(name)
+
+
+@pytest.mark.parametrize(
+    "names", [(name,) for name in STEPS] + [("scale", "standardise"), ("mean_image", "scale", "standardise")]
+)
+def test_steps_are_what_numpy_calculates_in_float64(names: tuple[str, ...]) -> None:
+    train, test = made(), made(7, seed=1)
+    of_train, of_test = (images.transpose(0, 3, 1, 2).astype(np.float64) for images in (train, test))
+    for name in names:
+        of_train, of_test = expected(name, of_train, of_train), expected(name, of_train, of_test)
+    found = fitted(train, *names)(torch.from_numpy(test))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), of_test, rtol=1e-5, atol=1e-5 * np.abs(of_test).max())
+
+
+def test_no_step_means_the_raw_pixels_with_channels_first() -> None:
+    images = made()
+    np.testing.assert_array_equal(fitted(images)(torch.from_numpy(images)).numpy(), images.transpose(0, 3, 1, 2))
+
+
+def test_float64_is_calculated_in_when_asked_for() -> None:
+    images = made()
+    found = fitted(images, "scale")(torch.from_numpy(images), torch.float64)
+    np.testing.assert_array_equal(found.numpy(), images.transpose(0, 3, 1, 2) / 255)
+
+
+@given(st.integers(1, 41))
+def test_a_fit_in_batches_is_the_fit_at_once(batch: int) -> None:
+    names = ("scale", "mean_image", "standardise")
+    at_once, in_batches = (fitted(made(), *names, batch=size).state_dict() for size in (40, batch))
+    for key, value in at_once.items():
+        torch.testing.assert_close(in_batches[key], value, rtol=2e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("level", [0, 1, 77, 127, 179, 254, 255])
+@pytest.mark.parametrize("names", [("standardise",), ("scale", "standardise"), ("mean_image", "standardise")])
+def test_a_channel_that_is_constant_becomes_0_and_other_values_in_it_stay_small(level: int, names: tuple[str, ...]) -> None:
+    images = made(300)
+    images[..., 1] = level
+    found = fitted(images, *names)
+    assert found(torch.from_numpy(images))[:, 1].abs().max() < 1e-5
+    images[..., 1] = 255 - level
+    assert found(torch.from_numpy(images))[:, 1].abs().max() <= 255
+
+
+def test_a_channel_with_one_other_pixel_is_not_constant() -> None:
+    images = np.full((1000, 8, 8, 1), 200, np.uint8)
+    images[3, 2, 1] = 201
+    found = fitted(images, "scale", "standardise").state_dict()["standardise.std"].item()
+    assert found == pytest.approx(np.std(images / 255), rel=1e-4)
+
+
+def test_the_fit_does_not_depend_on_how_a_large_mean_hides_a_small_spread() -> None:
+    images = np.where(np.random.default_rng(0).random((500, 16, 16, 1)) < 0.5, 254, 255).astype(np.uint8)
+    found = fitted(images, "scale", "standardise").state_dict()["standardise.std"].item()
+    assert found == pytest.approx(np.std(images / 255), rel=1e-6)
+
+
+def test_what_is_fitted_is_stored_as_float32_under_the_steps_name() -> None:
+    state = fitted(made(), "scale", "standardise", "mean_image").state_dict()
+    assert {name: (tuple(value.shape), value.dtype) for name, value in state.items()} == {
+        "scale.highest": ((), torch.float32),
+        "standardise.mean": ((3, 1, 1), torch.float32),
+        "standardise.std": ((3, 1, 1), torch.float32),
+        "mean_image.mean": (SHAPE, torch.float32),
+    }
+
+
+def test_nothing_in_a_step_is_trained() -> None:
+    assert list(build(STEPS, SHAPE).parameters()) == []

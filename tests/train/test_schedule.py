@@ -1,0 +1,110 @@
+"""The learning rate, the paper's parameter groups, and the moving average."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.train.network import Network, initialise
+from nin_onnx.train.recipe import Network as NetworkSection
+from nin_onnx.train.recipe import Optimizer, Recipe, Schedule, Train
+from nin_onnx.train.schedule import average_weights, parameter_groups, rate_factor, set_rate
+
+PAPER = Recipe("paper", "digits", NetworkSection("nin-digits"), Train(10), Optimizer(0.1), Schedule("stepped", drops=(7,)))
+
+
+def network(seed: int = 0) -> Network:
+    made = Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)
+    initialise(made, "he", 0, torch.Generator().manual_seed(seed))
+    return made
+
+
+def test_the_stepped_rate_is_divided_by_10_after_each_drop_and_constant_between() -> None:
+    schedule = Schedule("stepped", drops=(4, 6))
+    epochs = [{rate_factor(schedule, 7 * epoch + step, 7 * 9, 7) for step in range(7)} for epoch in range(9)]
+    for epoch, expected in zip(epochs, [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01], strict=True):
+        assert [*epoch] == [pytest.approx(expected, rel=1e-12)]
+
+
+def test_the_papers_cifar_schedule_ends_at_a_hundredth() -> None:
+    """200 epochs, ÷10 for 30, ÷10 for 30; the final rate is 1 % of the first."""
+    schedule = Schedule("stepped", drops=(200, 230))
+    factors = [rate_factor(schedule, step, 102_700, 395) for step in range(102_700)]
+    assert [round(math.log10(factors[395 * epoch])) for epoch in range(260)] == [0] * 200 + [-1] * 30 + [-2] * 30
+    assert factors[-1] == pytest.approx(0.01)
+
+
+@given(st.floats(0, 0.9), st.integers(2, 400))
+def test_one_cycle_rises_to_1_and_falls_to_nearly_0(warm_up: float, steps: int) -> None:
+    factors = [rate_factor(Schedule("one-cycle", warm_up=warm_up), step, steps, 1) for step in range(steps)]
+    peak = int(np.argmax(factors))
+    assert factors[peak] == 1
+    assert abs(peak - warm_up * steps) <= 1
+    assert all(before < after for before, after in pairwise(factors[: peak + 1]))
+    assert all(before > after for before, after in pairwise(factors[peak:]))
+    assert factors[0] > 0
+    left = steps - warm_up * steps  # length of the fall: 1 - cos(x) <= x²/2
+    assert 0 <= factors[-1] <= max((math.pi / left) ** 2 / 4, (steps - 1 == peak))
+
+
+def test_one_cycle_rises_in_equal_steps_and_is_halved_in_the_middle_of_the_fall() -> None:
+    schedule = Schedule("one-cycle", warm_up=0.2)
+    factors = [rate_factor(schedule, step, 100, 10) for step in range(100)]
+    np.testing.assert_allclose(factors[:21], np.arange(1, 22) / 21)
+    assert factors[60] == pytest.approx(0.5)
+
+
+def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth() -> None:
+    """The author's released parameters: 0.1 / 0.2 and, for the last cccp layer, 0.01 / 0.02; decay 1e-4 / 0."""
+    made = network()
+    sgd = torch.optim.SGD(parameter_groups(made, PAPER.optimizer), lr=1)
+    assert set_rate(sgd, PAPER, 0, 100, 10) == pytest.approx(0.1)
+    names = {parameter: name for name, parameter in made.named_parameters()}
+    found = {
+        names[parameter]: (group["lr"], group["weight_decay"]) for group in sgd.param_groups for parameter in group["params"]
+    }
+    layers = ["conv1", "cccp1", "cccp2", "conv2", "cccp3", "cccp4", "conv3", "cccp5"]
+    expected = {f"{layer}.weight": (0.1, 1e-4) for layer in layers} | {f"{layer}.bias": (0.2, 0) for layer in layers}
+    expected |= {"cccp6.weight": (0.01, 1e-4), "cccp6.bias": (0.02, 0)}
+    assert found == {name: pytest.approx(values) for name, values in expected.items()}
+
+
+def test_every_parameter_is_in_one_group() -> None:
+    made = network()
+    grouped = [id(parameter) for group in parameter_groups(made, Optimizer(0.1)) for parameter in group["params"]]
+    assert sorted(grouped) == sorted(map(id, made.parameters()))
+
+
+def test_a_drop_reaches_every_group() -> None:
+    sgd = torch.optim.SGD(parameter_groups(network(), PAPER.optimizer), lr=1)
+    set_rate(sgd, PAPER, 69, 100, 10)
+    before = [group["lr"] for group in sgd.param_groups]
+    set_rate(sgd, PAPER, 70, 100, 10)
+    assert [group["lr"] for group in sgd.param_groups] == pytest.approx([rate / 10 for rate in before])
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.99])
+def test_the_moving_average_is_that_of_a_plain_loop(decay: float) -> None:
+    averaged = network()
+    expected = [parameter.detach().double().clone() for parameter in averaged.parameters()]
+    for step in range(30):
+        latest = network(seed=step + 1)
+        share = min(decay, (1 + step) / (10 + step))  # the usual warm-up of a moving average
+        expected = [
+            share * old + (1 - share) * new.detach().double() for old, new in zip(expected, latest.parameters(), strict=True)
+        ]
+        average_weights(averaged, latest, decay, step)
+    for found, truth in zip(averaged.parameters(), expected, strict=True):
+        torch.testing.assert_close(found.detach().double(), truth, rtol=0, atol=1e-6)
+
+
+def test_averaging_leaves_the_trained_weights_as_they_are() -> None:
+    averaged, trained = network(0), network(1)
+    before = [parameter.detach().clone() for parameter in trained.parameters()]
+    average_weights(averaged, trained, 0.9, 100)
+    assert all(torch.equal(old, new) for old, new in zip(before, trained.parameters(), strict=True))

@@ -1,0 +1,221 @@
+"""Whole trainings on a tiny data set: repeatable, judged by what they keep, and honest about what they looked at."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nin_onnx import data
+from nin_onnx.errors import DataError, RecipeError, RunError
+from nin_onnx.train import trainer
+from nin_onnx.train.checkpoint import load_classifier
+from nin_onnx.train.learner import Learner
+from nin_onnx.train.recipe import Recipe
+
+Recipes = Callable[..., Recipe]
+LEARNS = ("train.epochs=30", "network.dropout=0", "augmentation.padding=0", "augmentation.flip=false")  # the tiny data set
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def train(recipe: Recipe, folder: Path, seed: int = 0) -> dict[str, Any]:
+    return trainer.train(recipe, folder, seed=seed, on="cpu", echo=quiet)
+
+
+def wrong(model: Path, dataset: Any) -> int:
+    """Errors of the classifier in `model`, counted here image by image."""
+    classifier, _ = load_classifier(model)
+    answers = [int(classifier(torch.from_numpy(image[None])).logits[0].argmax()) for image in dataset.images]
+    return int(np.sum(np.array(answers) != dataset.labels))
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    files: list[tuple[bytes, torch.Tensor]] = []
+    for name, seed in (("one", 5), ("same", 5), ("other", 6)):
+        torch.manual_seed(len(files))  # the global generator has no part in it
+        train(tiny_recipe(), tmp_path / name, seed)
+        tensors, _ = load_classifier(tmp_path / name / "model.safetensors")
+        files.append(((tmp_path / name / "model.safetensors").read_bytes(), tensors.network.state_dict()["conv1.weight"]))
+    assert files[0][0] == files[1][0]
+    assert not torch.equal(files[0][1], files[2][1])
+
+
+def test_an_ended_run_holds_recipe_metrics_model_and_summary(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    train(tiny_recipe("train.epochs=1"), tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"recipe.toml", "metrics.csv", "model.safetensors", "summary.json"}
+
+
+def test_the_network_learns_what_is_to_be_learnt(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    summary = train(tiny_recipe(*LEARNS), tmp_path / "run")
+    assert summary["train_error"] < 5
+    assert summary["test"]["error"] < 0.4  # guessing: 0.9
+    losses = [float(row["train_loss"]) for row in metrics(tmp_path / "run")]
+    assert losses[0] == pytest.approx(np.log(10), abs=0.3)
+    assert losses[-1] < losses[0] / 4
+
+
+def test_the_summary_says_what_came_out_of_what(tmp_path: Path, tiny: Any, tiny_recipe: Recipes) -> None:
+    returned = train(tiny_recipe("train.epochs=2"), tmp_path / "run", seed=4)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary == returned
+    assert {
+        key: summary[key] for key in ("recipe", "experiment", "seed", "epochs", "validation_error", "device", "precision")
+    } == {
+        "recipe": "tiny",
+        "experiment": None,
+        "seed": 4,
+        "epochs": 2,
+        "validation_error": None,
+        "device": "cpu",
+        "precision": "float32",
+    }
+    test = tiny.load("test", tmp_path)
+    errors = wrong(tmp_path / "run" / "model.safetensors", test)
+    assert (summary["test"]["errors"], summary["test"]["images"], summary["test"]["error"]) == (errors, 50, errors / 50)
+    low, high = summary["test"]["interval"]
+    assert 0 <= low < errors / 50 < high <= 1
+    assert summary["test"]["fingerprint"] == test.fingerprint
+    assert summary["dataset"] == tiny.load("train", tmp_path).describe()
+    assert summary["versions"]["torch"] == torch.__version__
+    last = metrics(tmp_path / "run")[-1]
+    assert float(last["train_loss"]) == pytest.approx(summary["train_loss"], rel=1e-5)
+
+
+def test_the_checkpoint_says_what_it_is_of(tmp_path: Path, tiny: Any, tiny_recipe: Recipes) -> None:
+    recipe = tiny_recipe("train.epochs=1")
+    train(recipe, tmp_path / "run", seed=4)
+    _, checkpoint = load_classifier(tmp_path / "run" / "model.safetensors")
+    assert (checkpoint.recipe, checkpoint.seed, checkpoint.labels) == (recipe, 4, tuple("abcdefghij"))
+    assert checkpoint.dataset == tiny.load("train", tmp_path).describe()
+
+
+def test_the_learning_rate_of_an_epoch_is_its_last_steps(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    train(tiny_recipe("schedule.kind=stepped", "schedule.drops=[1, 2]", "schedule.average=0"), tmp_path / "run")
+    assert [float(row["learning_rate"]) for row in metrics(tmp_path / "run")] == pytest.approx([0.05, 0.005, 0.0005])
+
+
+def test_every_image_is_trained_on_once_an_epoch_in_another_order_each_time(
+    tmp_path: Path, tiny: Any, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[bytes]] = []
+    step = Learner.step
+
+    def recorded(self: Learner, images: torch.Tensor, labels: torch.Tensor, number: int) -> Any:
+        assert number == len(seen)
+        seen.append([image.numpy().tobytes() for image in images])
+        return step(self, images, labels, number)
+
+    monkeypatch.setattr(Learner, "step", recorded)
+    train(tiny_recipe("train.epochs=2"), tmp_path / "run")
+    assert [len(batch) for batch in seen] == [32, 32, 32, 14] * 2
+    first, second = ([image for batch in epoch for image in batch] for epoch in (seen[:4], seen[4:]))
+    assert sorted(first) == sorted(second) == sorted(image.tobytes() for image in tiny.load("train", tmp_path).images)
+    assert first != second
+
+
+@pytest.mark.parametrize("average", ["0", "0.98"])
+def test_what_is_validated_is_the_kept_classifier_on_the_last_images(
+    tmp_path: Path, tiny: Any, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, average: str
+) -> None:
+    learners: list[Learner] = []
+    begin = Learner.begin
+
+    def recorded(self: Learner, seed: int) -> None:
+        learners.append(self)
+        begin(self, seed)
+
+    monkeypatch.setattr(Learner, "begin", recorded)
+    summary = train(tiny_recipe(f"schedule.average={average}", "train.validation=70"), tmp_path / "run")
+    held_out = tiny.load("train", tmp_path)[-70:]
+    errors = wrong(tmp_path / "run" / "model.safetensors", held_out)
+    assert summary["validation_error"] == pytest.approx(100 * errors / 70)
+    assert float(metrics(tmp_path / "run")[-1]["validation_error"]) == pytest.approx(100 * errors / 70, rel=1e-5)
+    kept, _ = load_classifier(tmp_path / "run" / "model.safetensors")
+    latest = dict(learners[0].network.named_parameters())
+    assert all(torch.equal(tensor, latest[name]) for name, tensor in kept.network.named_parameters()) == (average == "0")
+    if average != "0":
+        averaged = dict(learners[0].result().network.named_parameters())
+        assert all(torch.equal(tensor, averaged[name]) for name, tensor in kept.network.named_parameters())
+
+
+def test_with_validation_the_test_set_is_not_even_read(tmp_path: Path, tiny: Any, tiny_recipe: Recipes) -> None:
+    summary = train(tiny_recipe("train.epochs=1", "train.validation=30"), tmp_path / "validated")
+    assert "test" not in summary
+    assert tiny.loaded == ["train"]
+    tiny.loaded.clear()
+    train(tiny_recipe("train.epochs=1"), tmp_path / "tested")
+    assert tiny.loaded == ["train", "test"]
+
+
+def test_preprocessing_is_fitted_without_the_held_out_images(tmp_path: Path, tiny: Any, tiny_recipe: Recipes) -> None:
+    train(tiny_recipe("train.epochs=1", "train.validation=60"), tmp_path / "run")
+    classifier, _ = load_classifier(tmp_path / "run" / "model.safetensors")
+    pixels = tiny.load("train", tmp_path).images[:50] / 255
+    state = classifier.preprocessing.state_dict()
+    assert state["standardise.mean"].item() == pytest.approx(pixels.mean(), rel=1e-6)
+    assert state["standardise.std"].item() == pytest.approx(pixels.std(), rel=1e-6)
+
+
+@pytest.mark.parametrize("override", ["network.architecture=nin-mnist", "train.batch_size=111", "train.validation=100"])
+def test_a_recipe_that_does_not_fit_its_data_leaves_no_folder(tmp_path: Path, tiny_recipe: Recipes, override: str) -> None:
+    with pytest.raises(RecipeError, match=r"^'tiny': "):
+        train(tiny_recipe(override), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    train(tiny_recipe("train.epochs=1"), tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(RunError, match="is there already, and nothing is overwritten"):
+        train(tiny_recipe(), tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_test_set_that_cannot_be_read_costs_no_training(
+    tmp_path: Path, tiny: Any, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny_recipe("train.epochs=2"), tmp_path / "undisturbed")
+    with monkeypatch.context() as patch:
+        load = tiny.load
+
+        def broken(split: str, folder: Path) -> Any:
+            if split == "test":
+                raise DataError("'test' is broken")
+            return load(split, folder)
+
+        patch.setattr(data, "DATASETS", {"tiny": data.Source(broken, lambda folder: folder)})
+        with pytest.raises(DataError):
+            train(tiny_recipe("train.epochs=2"), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", None)  # nothing is trained again
+        trainer.resume(tmp_path / "run", on="cpu", echo=quiet)
+    resumed, undisturbed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "undisturbed"))
+    assert resumed == undisturbed
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_a_training_runs_on_cuda(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    summary = trainer.train(tiny_recipe(*LEARNS), tmp_path / "run", on="cuda", echo=quiet)
+    assert summary["train_error"] < 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_digits_recipe_reaches_2_per_cent(tmp_path: Path) -> None:
+    from nin_onnx.train import recipe
+
+    summary = trainer.train(recipe.load("digits"), tmp_path / "run", echo=quiet)
+    assert summary["test"]["images"] == 360
+    assert 100 * summary["test"]["error"] <= 2.0
