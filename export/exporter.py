@@ -41,7 +41,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     check fails.
     """
     require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
-    from nin_onnx.export.to_onnx import OPSET, golden_vectors, to_onnx
+    from nin_onnx.export.to_onnx import golden_vectors, to_onnx
     from nin_onnx.train.checkpoint import load_classifier, sha256
     from nin_onnx.train.run import Run
 
@@ -68,7 +68,8 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
         dataset=checkpoint.dataset,
         golden=golden.hash,
         weights=sha256(source),
-        versions={**checkpoint.versions, **versions(("onnx", "onnxscript", "onnxsim")), "opset": str(OPSET)},
+        trained_with=checkpoint.versions,
+        exported_with=versions(("torch", "onnx", "onnxscript", "onnxsim")),
     )
     model.graph.name = table.name
     write_card(model, card)

@@ -39,8 +39,9 @@ class Card:
     weights: str
     """SHA-256 of the checkpoint that the graph was exported from."""
     licence: str = "Apache-2.0"
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Versions of the packages that trained and exported it."""
+    trained_with: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the packages."""
+    exported_with: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""

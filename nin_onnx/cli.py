@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from nin_onnx import __version__
-from nin_onnx.errors import Interrupted, NinOnnxError, UnknownNameError, require
+from nin_onnx.errors import AbsentDataError, Interrupted, MissingExtraError, NinOnnxError, UnknownNameError, require
 
 __all__ = ["cli", "main"]
 
@@ -259,7 +259,7 @@ def _test_images(model: Path, dataset: str | None, data_dir: Path | None) -> Any
         return None
     try:
         return load(trained_on, "test", data_dir)
-    except NinOnnxError as error:
+    except (AbsentDataError, MissingExtraError) as error:
         click.echo(f"no test error without the test images: {error}", err=True)
         return None
 

@@ -4,7 +4,8 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 ├── UnknownNameError      a name that is not in its list; suggests the nearest
 ├── MissingExtraError     a package that an optional part of nin-onnx needs
 ├── RecipeError           a recipe that cannot be read, or asks for what does not exist
-├── DataError             a data file that is absent, truncated, mislabelled or tampered with
+├── DataError             a data file that is truncated, mislabelled or tampered with
+│   └── AbsentDataError   a data set that is not on this machine
 ├── RunError              a run folder that cannot be used
 ├── ModelError            a file that is no usable ONNX image classifier
 ├── Interrupted           exit status 130: the user stopped it
@@ -18,6 +19,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 
 __all__ = [
+    "AbsentDataError",
     "CheckFailedError",
     "DataError",
     "ExportError",
@@ -61,7 +63,11 @@ class RecipeError(NinOnnxError):
 
 
 class DataError(NinOnnxError):
-    """A data file that is absent, truncated, mislabelled or tampered with."""
+    """A data file that is truncated, mislabelled or tampered with."""
+
+
+class AbsentDataError(DataError):
+    """A data set that is not on this machine."""
 
 
 class RunError(NinOnnxError):

@@ -40,6 +40,16 @@ class Golden:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def scale(self, name: str) -> float:
+        """The unit in which differences of an output are measured: its largest absolute value in the whole set.
+
+        Softmax moves a probability by at most half of what it moves the logits by, so the unit of probabilities is half the
+        largest logit; below 1, rounding to float32 would count.
+        """
+        if name == "probabilities":
+            return max(1.0, self.scale("logits") / 2)
+        return float(np.abs(self.outputs[name]).max()) or 1.0
+
 
 def golden_images(height: int, width: int, channels: int, noise: int = 4) -> NDArray[np.uint8]:
     """The images that every model is tried on, uint8 [noise + 8, height, width, channels].
@@ -81,7 +91,8 @@ def read_golden(folder: Path) -> Golden | None:
     if not (source / "input_0.pb").exists():
         return None
     arrays: dict[str, NDArray[Any]] = {}
-    files = [source / "input_0.pb", *sorted(source.glob("output_*.pb"), key=lambda path: int(path.stem.split("_")[1]))]
+    outputs = [path for path in source.glob("output_*.pb") if path.stem.split("_")[1].isdecimal()]
+    files = [source / "input_0.pb", *sorted(outputs, key=lambda path: int(path.stem.split("_")[1]))]
     for path in files:
         try:
             tensor = TensorProto.FromString(path.read_bytes())

@@ -43,7 +43,7 @@ def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, precision: str 
         if problem:
             return Parity(tolerance, {}, problem)
     differences = {
-        name: float(np.abs(outputs[name].astype(np.float64) - expected).max() / _scale(name, golden))
+        name: float(np.abs(outputs[name].astype(np.float64) - expected).max() / golden.scale(name))
         for name, expected in golden.outputs.items()
     }
     name, worst = max(differences.items(), key=lambda item: item[1])
@@ -63,14 +63,3 @@ def defect(outputs: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...
     if not np.isfinite(array).all():
         return f"gives NaN or infinity in '{name}'"
     return None
-
-
-def _scale(name: str, golden: Golden) -> float:
-    """The largest absolute value of an output, which its differences are measured in.
-
-    Softmax moves a probability by at most half of what it moves the logits by, so the unit of probabilities is half the
-    largest logit; below 1, rounding to float32 would count.
-    """
-    if name == "probabilities":
-        return max(1.0, _scale("logits", golden) / 2)
-    return float(np.abs(golden.outputs[name]).max()) or 1.0

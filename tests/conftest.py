@@ -9,6 +9,10 @@ from hypothesis import settings
 EXPECTED_SKIPS = ("no NVIDIA GPU",)
 """Reasons that stand even under `--no-skips`: what a machine has not got, no installation brings."""
 
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # networks as small as the tests' gain nothing from threads, and lose on a busy machine
+
 settings.register_profile("nin-onnx", deadline=None)  # a busy machine is no failure; pytest-timeout catches what hangs
 settings.load_profile("nin-onnx")
 

@@ -32,20 +32,13 @@ def check_golden(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
             wanted = expected[rows]
             if found.shape != wanted.shape:
                 raise _failed(f"the graph's '{name}' has the shape {list(found.shape)}, expected {list(wanted.shape)}")
-            difference = float(np.abs(found.astype(np.float64) - wanted).max()) / _scale(name, golden)
+            difference = float(np.abs(found.astype(np.float64) - wanted).max()) / golden.scale(name)
             if not difference <= TOLERANCE:  # NaN fails too
                 raise _failed(
                     f"the graph's '{name}' differs from PyTorch's by {difference:.1e} of its largest value, "
                     f"at most {TOLERANCE:.0e} is allowed"
                 )
     return model
-
-
-def _scale(name: str, golden: Golden) -> float:
-    """What differences of an output are measured in; probabilities are at most 1, and move by at most half of what logits do."""
-    if name == "probabilities":
-        return max(1.0, _scale("logits", golden) / 2)
-    return float(np.abs(golden.outputs[name]).max()) or 1.0
 
 
 def _failed(reason: str) -> ExportError:

@@ -9,7 +9,7 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-from nin_onnx.errors import DataError
+from nin_onnx.errors import AbsentDataError, DataError
 
 __all__ = ["UnofficialDataWarning", "absent", "broken", "checksum", "data_folder", "locate", "read", "warn_unofficial"]
 
@@ -52,10 +52,10 @@ def read(name: str, path: Path) -> bytes:
         raise DataError(f"{reason}: mend that, or name another data folder with --data-dir") from error
 
 
-def absent(name: str, path: Path) -> DataError:
+def absent(name: str, path: Path) -> AbsentDataError:
     """The error for a data set whose file `path` is not there."""
     folder = path.parent.parent
-    return DataError(f"data set '{name}' is not in '{folder}' (no '{path.relative_to(folder)}'): {_download(name, folder)}")
+    return AbsentDataError(f"data set '{name}' is not in '{folder}' (no '{path.relative_to(folder)}'): {_download(name, folder)}")
 
 
 def broken(name: str, path: Path, expected: str, found: str) -> DataError:

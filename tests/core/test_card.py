@@ -27,7 +27,7 @@ CARD = Card(
     dataset={"name": "mnist", "images": 60000, "provenance": "official", "fingerprint": "00ff"},
     golden="11" * 32,
     weights="22" * 32,
-    versions={"torch": "2.13.0"},
+    trained_with={"torch": "2.13.0"},
 )
 
 

@@ -66,7 +66,7 @@ def test_the_file_is_valid_onnx_of_opset_18_and_ir_8(exported: Export) -> None:
     model = onnx.load(exported.model)
     assert model.ir_version == 8
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
-    assert (model.producer_name, model.producer_version) == ("nin-onnx", exported.card.versions["nin-onnx"])
+    assert (model.producer_name, model.producer_version) == ("nin-onnx", exported.card.exported_with["nin-onnx"])
 
 
 def test_pixels_go_in_and_logits_probabilities_and_class_maps_come_out(model: onnx.ModelProto) -> None:
