@@ -388,20 +388,32 @@ def test_a_tampered_data_file_that_is_not_sound_is_an_error(small_mnist: Path, t
     assert_error(result, 2, "train-labels-idx1-ubyte", "label 77")
 
 
-def test_where_the_model_s_data_is_absent_the_golden_vectors_decide_and_the_download_is_named(
-    model: Path, tmp_path: Path, command: Command
-) -> None:
+def say_trained_on_mnist(model: Path) -> None:
     graph = onnx.load(model / "model.onnx")
     (card,) = (entry for entry in graph.metadata_props if entry.key == CARD_KEY)
     values = json.loads(card.value)
     values["dataset"]["name"] = "mnist"
     card.value = json.dumps(values)
     onnx.save(graph, model / "model.onnx")
+
+
+def test_where_the_model_s_data_is_absent_the_golden_vectors_decide_and_the_download_is_named(
+    model: Path, tmp_path: Path, command: Command
+) -> None:
+    say_trained_on_mnist(model)
     result = command("eval", model, "--runtime", "onnxruntime", "--data-dir", tmp_path / "empty")
     (line,) = result.err.splitlines()
     assert line.endswith(f"nin-onnx data mnist --data-dir {tmp_path / 'empty'}")
     assert "judged by the golden vectors alone" in result.out
     assert result.status == 0
+
+
+def test_where_the_model_s_data_is_broken_it_is_an_error_and_not_absent(model: Path, small_mnist: Path, command: Command) -> None:
+    say_trained_on_mnist(model)
+    labels = small_mnist / "mnist" / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1])
+    result = command("eval", model, "--runtime", "onnxruntime", "--data-dir", small_mnist)
+    assert_error(result, 2, "t10k-labels-idx1-ubyte", "broken")
 
 
 def test_data_sets_are_listed_and_fetched_by_name(tmp_path: Path, command: Command) -> None:

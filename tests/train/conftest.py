@@ -38,7 +38,7 @@ average = 0.9
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny tensors are slower on many threads, above all on a busy machine."""
     before = torch.get_num_threads()

@@ -97,11 +97,11 @@ def test_a_batch_that_is_not_full_weighs_its_own_images_equally(tiny_recipe: Cal
     assert distance(weights(one), weights(twice)) < 1e-6
 
 
-def test_an_update_is_decided_by_seed_and_number(tiny_recipe: Callable[..., Recipe]) -> None:
-    """Dropout, crops and flips are on; nothing else may differ, so the weights are the same first ones."""
+@pytest.mark.parametrize("choice", ["network.dropout=0.5", "augmentation.padding=1", "augmentation.flip=true"])
+def test_each_random_choice_of_an_update_is_decided_by_seed_and_number(tiny_recipe: Callable[..., Recipe], choice: str) -> None:
     results: list[dict[str, Tensor]] = []
     for seed, number in ((0, 5), (0, 5), (0, 6), (1, 5)):
-        learner = made(tiny_recipe())
+        learner = made(tiny_recipe(*PLAIN, choice))  # the same first weights each time
         learner.seed = seed
         torch.manual_seed(len(results))
         torch.rand(7, generator=learner.dropout)
@@ -120,6 +120,14 @@ def test_each_micro_batch_has_a_dropout_mask_of_its_own(tiny_recipe: Callable[..
     learner.step(images.expand(50, -1, -1, -1), labels.expand(50), 0)
     first, second = zeros
     assert not torch.equal(first, second)
+
+
+def test_dropout_is_on_in_an_update_even_after_the_network_was_judged(tiny_recipe: Callable[..., Recipe]) -> None:
+    one, judged = (made(tiny_recipe("schedule.average=0")) for _ in range(2))
+    judged.result().eval()
+    for learner in (one, judged):
+        learner.step(*batch(), 0)
+    assert distance(weights(one), weights(judged)) == 0
 
 
 def test_another_seed_draws_other_weights(tiny_recipe: Callable[..., Recipe]) -> None:

@@ -125,6 +125,25 @@ def test_every_image_is_trained_on_once_an_epoch_in_another_order_each_time(
     assert first != second
 
 
+def test_loss_and_error_of_an_epoch_are_means_over_its_images(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results: list[tuple[float, float]] = []
+    step = Learner.step
+
+    def recorded(self: Learner, images: torch.Tensor, labels: torch.Tensor, number: int) -> Any:
+        loss, errors = step(self, images, labels, number)
+        results.append((float(loss), float(errors)))
+        return loss, errors
+
+    monkeypatch.setattr(Learner, "step", recorded)
+    train(tiny_recipe("train.epochs=2"), tmp_path / "run")
+    for row, epoch in zip(metrics(tmp_path / "run"), (results[:4], results[4:]), strict=True):
+        loss, errors = (sum(values) for values in zip(*epoch, strict=True))
+        assert float(row["train_loss"]) == pytest.approx(loss / 110, rel=1e-5)
+        assert float(row["train_error"]) == pytest.approx(100 * errors / 110, rel=1e-5)
+
+
 @pytest.mark.parametrize("average", ["0", "0.98"])
 def test_what_is_validated_is_the_kept_classifier_on_the_last_images(
     tmp_path: Path, tiny: Any, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, average: str
