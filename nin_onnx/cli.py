@@ -43,7 +43,7 @@ def cli() -> None:
 @click.argument("recipe", required=False)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run instead.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-seedN]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random choice.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40.")
 @click.option(
     "--device",

@@ -50,11 +50,15 @@ class Run:
     def state(self) -> Path:
         return self.folder / "state.safetensors"
 
-    def create(self, recipe: Recipe) -> None:
-        """Make the folder, which must be new or empty, and write the recipe into it."""
+    def check_new(self) -> None:
+        """Raise `RunError` unless the folder is absent or empty."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             resume = f", or go on with it: nin-onnx train --resume {self.folder}" if self.state.exists() else ""
             raise RunError(f"'{self.folder}' is there already, and nothing is overwritten: choose another --out{resume}")
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder and write the recipe into it; raises `RunError` for one that holds anything."""
+        self.check_new()
         atomic.write_text(self.folder / "recipe.toml", recipes.to_toml(recipe))
 
     def recipe(self) -> Recipe:

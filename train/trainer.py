@@ -40,6 +40,7 @@ def train(
     Raises `DataError`, `RecipeError`, `RunError`, `Interrupted`, and `TrainingError` where the network dies.
     """
     run = Run(folder)
+    run.check_new()  # before the data, which may have to be downloaded
     training = _Training(recipe, run, data_dir, device.choose(on), echo)
     run.create(recipe)
     training.learner.begin(seed)
@@ -77,18 +78,26 @@ class _Training:
     def save(self) -> None:
         """Write all that the next epoch needs, so that it can start in another process."""
         self.run.write_metrics(self.epochs)  # first: stopped between the two, the run is resumed from before, and writes it again
-        description = {"seed": self.learner.seed, "epochs": [asdict(epoch) for epoch in self.epochs]}
+        description = {
+            "seed": self.learner.seed,
+            "dataset": self.dataset.fingerprint,
+            "precision": str(self.learner.dtype),
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
         checkpoint.write(self.run.state, self.learner.state(), description)
 
     def restore(self) -> None:
         """Put back what `save` wrote."""
         tensors, description = checkpoint.read(self.run.state)
         try:
+            for what, now in (("dataset", self.dataset.fingerprint), ("precision", str(self.learner.dtype))):
+                if description[what] != now:
+                    raise ValueError(f"its {what} was {description[what]}, here it is {now}")
             self.learner.restore(tensors, description["seed"])
             self.epochs = [Epoch(**epoch) for epoch in description["epochs"]]
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"'{self.run.state}' does not fit the recipe beside it ({error}): train afresh with another --out"
+                f"'{self.run.state}' cannot be resumed here ({error}): resume where it began, or train afresh with another --out"
             ) from error
         self.echo(f"resumed after epoch {len(self.epochs)} of {self.recipe.train.epochs}")
 

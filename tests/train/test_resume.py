@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from nin_onnx import data
 from nin_onnx.errors import Interrupted, NinOnnxError, RunError
 from nin_onnx.train import checkpoint, trainer
 from nin_onnx.train.learner import Learner
@@ -203,7 +204,7 @@ def test_a_state_that_does_not_fit_is_named(
     stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
     spoil(run / "state.safetensors")
     with pytest.raises(
-        RunError, match=r"^'.*state.safetensors' (is no nin-onnx checkpoint|does not fit the recipe beside it) \("
+        RunError, match=r"^'.*state.safetensors' (is no nin-onnx checkpoint|cannot be resumed here) \("
     ):
         trainer.resume(run, on="cpu", echo=quiet)
 
@@ -215,5 +216,26 @@ def test_a_state_beside_another_recipe_is_named(
     stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("average = 0.9", "average = 0.0"))
-    with pytest.raises(RunError, match=r"^'.*state.safetensors' does not fit the recipe beside it"):
+    with pytest.raises(RunError, match=r"^'.*state.safetensors' cannot be resumed here"):
+        trainer.resume(run, on="cpu", echo=quiet)
+
+
+def test_a_run_does_not_go_on_with_another_data_set(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    stop_at(STEPS, lambda: trainer.train(tiny_recipe("train.epochs=2"), run, on="cpu", echo=quiet))
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *given, **more: load(*given, **more)[1:])
+    with pytest.raises(RunError, match=r"its dataset was [0-9a-f]{64}, here it is [0-9a-f]{64}"):
+        trainer.resume(run, on="cpu", echo=quiet)
+
+
+def test_a_run_does_not_go_on_in_another_precision(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    stop_at(STEPS, lambda: trainer.train(tiny_recipe("train.epochs=2"), run, on="cpu", echo=quiet))
+    monkeypatch.setattr("nin_onnx.train.learner.precision", lambda name, device: torch.bfloat16)
+    with pytest.raises(RunError, match=r"its precision was torch\.float32, here it is torch\.bfloat16"):
         trainer.resume(run, on="cpu", echo=quiet)
