@@ -64,6 +64,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
         channels=channels,
         preprocessing=recipe.preprocessing,
         recipe=recipe.name,
+        seed=checkpoint.seed,
         experiment=recipe.experiment,
         dataset=checkpoint.dataset,
         golden=golden.hash,

@@ -38,7 +38,8 @@ class Card:
     """SHA-256 of the golden vectors that lie beside the file."""
     weights: str
     """SHA-256 of the checkpoint that the graph was exported from."""
-    licence: str = "Apache-2.0"
+    seed: int = 0
+    licence: str | None = None
     trained_with: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages."""
     exported_with: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +73,10 @@ def read_card(model: "onnx.ModelProto") -> Card | None:
         values = json.loads(text)
         known = {item.name for item in fields(Card)}
         lists = {key: tuple(values[key]) for key in ("labels", "preprocessing")}
+        if not all(isinstance(label, str) for label in lists["labels"]) or not isinstance(values["dataset"].get("name", ""), str):
+            raise TypeError("labels and the data set's name should be strings")
+        if not all(type(values[key]) is int for key in ("height", "width", "channels")):
+            raise TypeError("height, width and channels should be whole numbers")
         return Card(**{key: value for key, value in values.items() if key in known} | lists)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"the model's metadata '{CARD_KEY}' is no nin-onnx card ({error}): export the model again") from error

@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from nin_onnx import __version__
+from nin_onnx.data import DATASETS
 from nin_onnx.errors import AbsentDataError, Interrupted, MissingExtraError, NinOnnxError, UnknownNameError, require
+from nin_onnx.runtimes.registry import RUNTIMES
 
 __all__ = ["cli", "main"]
 
@@ -39,11 +41,11 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Train a recipe into a run folder.")
 @click.argument("recipe", required=False)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run instead.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-seedN]")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of every random choice.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of every random choice.  [default: 0]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40.")
 @click.option(
     "--device",
@@ -58,13 +60,13 @@ def train(
     recipe: str | None,
     resume: Path | None,
     out: Path | None,
-    seed: int,
+    seed: int | None,
     overrides: tuple[str, ...],
     device: str,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Train RECIPE, a shipped name or a TOML file, into a run folder.
+    """Train RECIPE, a shipped name (digits, mnist) or a TOML file, into a run folder.
 
     Data that is not on this machine is downloaded first. With train.validation=N the last N training images are held out and
     the test set is left alone; otherwise it is looked at once, at the end.
@@ -77,16 +79,16 @@ def train(
         click.echo(line, err=as_json)
 
     if resume is not None:
-        if recipe or overrides or out:
-            raise click.UsageError("--resume takes its recipe from the run: give no RECIPE, --set or --out with it")
+        if recipe or overrides or out or seed is not None:
+            raise click.UsageError("--resume takes its recipe and seed from the run: give none of these with it")
         folder = resume
         summary = trainer.resume(folder, data_dir=data_dir, on=device, echo=echo)
     elif recipe is None:
         raise click.UsageError(f"which recipe? shipped are {', '.join(recipes.shipped())}; a path to a .toml file works too")
     else:
         resolved = recipes.load(recipe, overrides)
-        folder = out or Path("runs") / f"{resolved.name}-seed{seed}"
-        summary = trainer.train(resolved, folder, seed=seed, data_dir=data_dir, on=device, echo=echo)
+        folder = out or Path("runs") / f"{resolved.name}-seed{seed or 0}"
+        summary = trainer.train(resolved, folder, seed=seed or 0, data_dir=data_dir, on=device, echo=echo)
     if as_json:
         _print_json({"folder": str(folder), **summary})
     else:
@@ -94,7 +96,7 @@ def train(
         click.echo(f"next: nin-onnx export {folder}")
 
 
-@cli.command()
+@cli.command(short_help="Export a run as one ONNX file that takes raw pixels.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The model's folder.  [default: RUN/model]")
 @json_option
@@ -116,11 +118,21 @@ def export(run: Path, out: Path | None, as_json: bool) -> None:
     click.echo(f"next: nin-onnx eval {result.model.parent}")
 
 
-@cli.command(name="eval")
+@cli.command(name="eval", short_help="Judge a model on every runtime that is installed.")
 @click.argument("model", required=False)
-@click.option("--dataset", metavar="NAME", help="Measure the error on this data set's test images.  [default: the card's]")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="Only this one; may be repeated.  [default: all]")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.")
+@click.option(
+    "--dataset", metavar="NAME", help=f"Whose test images to measure the error on: {', '.join(DATASETS)}.  [default: the card's]"
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    metavar="NAME",
+    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all]",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.  [default: all; reference: 1000]"
+)
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images that are run at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each runtime.  [default: all cores]")
 @click.option("--time-limit", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for one runtime.")
@@ -171,7 +183,7 @@ def evaluate(
     return status
 
 
-@cli.command()
+@cli.command(short_help="Print the table of finished runs.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
 @json_option
 def results(folder: Path, as_json: bool) -> None:
@@ -185,20 +197,33 @@ def results(folder: Path, as_json: bool) -> None:
         click.echo(table(summaries))
 
 
-@cli.command()
+@cli.command(short_help="Download and check data sets.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @data_dir_option
-def data(names: tuple[str, ...], data_dir: Path | None) -> None:
-    """Download the data sets NAME, or list those that there are."""
-    from nin_onnx.data import DATASETS, data_folder, download
+@json_option
+def data(names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> None:
+    """Download the data sets NAME where they are absent, and check them; without a NAME, check those that are there."""
+    from nin_onnx.data import download, load
 
-    if not names:
-        click.echo(f"{', '.join(DATASETS)}; in {data_folder(data_dir)}")
     for name in names:
         if name not in DATASETS:
             raise UnknownNameError("data set", name, DATASETS)
-    for name in names:
-        click.echo(f"{name}: {download(name, data_dir)}")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in names or DATASETS:
+        if names:
+            download(name, data_dir)
+        try:
+            found[name] = [load(name, split, data_dir).describe() for split in ("train", "test")]
+        except (AbsentDataError, MissingExtraError):
+            if names:
+                raise
+            found[name] = []
+    if as_json:
+        _print_json({"datasets": found})
+        return
+    for name, splits in found.items():
+        parts = [f"{part['images']:,} {part['split']} images, {part['provenance']}" for part in splits]
+        click.echo(f"{name:<8}  {'; '.join(parts) or f'absent: nin-onnx data {name}'}")
 
 
 def main() -> None:
@@ -248,7 +273,7 @@ def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
 
 def _test_images(model: Path, dataset: str | None, data_dir: Path | None) -> Any:
     """The test images to measure on; None, with a word about it, where the model's own are not on this machine."""
-    from nin_onnx.data import DATASETS, load
+    from nin_onnx.data import load
     from nin_onnx.runtimes.model import read_model
 
     if dataset is not None:
@@ -275,11 +300,10 @@ def _trained(summary: dict[str, Any]) -> str:
     if "test" not in summary:
         return f"validation error {summary['validation_error']:.2f} %, {cost}; the test set was not looked at"
     test = summary["test"]
-    low, high = (100 * bound for bound in test["interval"])
     copy = "" if test["provenance"] == "official" else f" ({test['provenance']})"
     return (
-        f"test error {100 * test['error']:.2f} % [{low:.2f}, {high:.2f}], {test['errors']} of {test['images']:,} images of "
-        f"{test['name']}{copy}; {cost}"
+        f"test error {test['error']:.2f} % [{test['low']:.2f}, {test['high']:.2f}], "
+        f"{test['errors']} of {test['images']:,} images of {test['name']}{copy}; {cost}"
     )
 
 

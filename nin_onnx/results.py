@@ -7,7 +7,7 @@ from typing import Any
 
 from nin_onnx.errors import NinOnnxError
 from nin_onnx.paper import published
-from nin_onnx.verdict import judge
+from nin_onnx.verdict import measure
 
 __all__ = ["read", "table"]
 
@@ -33,11 +33,9 @@ def read(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("*.json")):
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
-            tested = "errors" in summary["test"]
-        except (OSError, ValueError, KeyError, TypeError):
-            tested = False
-        if not tested:
-            raise NinOnnxError(f"'{path}' is no summary of a run that was tested: copy a run's summary.json there")
+            _row(summary)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NinOnnxError(f"'{path}' is no summary of a run that was tested: copy a run's summary.json there") from error
         summaries.append(summary)
     if not summaries:
         raise NinOnnxError(f"'{folder}' holds no results: copy a run's summary.json there, named RECIPE-seedN.json")
@@ -52,21 +50,20 @@ def table(summaries: list[dict[str, Any]]) -> str:
 
 def _row(summary: Mapping[str, Any]) -> tuple[str, ...]:
     test, hardware = summary["test"], summary["hardware"]
-    low, high = (100 * bound for bound in test["interval"])
     figure = published(summary["experiment"]) if summary["experiment"] else None
-    verdict = judge(test["errors"], test["images"], test["name"], test["split"], figure) if figure else None
+    accuracy = measure(test["errors"], test["images"], test, figure)
     device = summary["device"] if summary["device"] != "cpu" else f"{hardware['processor']}, {hardware['cores']} cores"
     return (
         summary["recipe"],
         str(summary["seed"]),
-        f"{100 * test['error']:.2f} [{low:.2f}, {high:.2f}]",
+        f"{accuracy.error:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]",
         f"{figure.error:.2f}" if figure else "",
-        str(verdict or ""),
+        str(accuracy.verdict or ""),
         str(summary["epochs"]),
         f"{summary['seconds'] / 60:.1f}",
         f"{summary['images_per_second']:,.0f}",
         f"{device}, {summary['precision']}",
         f"torch {summary['versions']['torch']}, Python {summary['versions']['python']}",
-        f"{test['provenance']}, {test['fingerprint'][:12]}",
+        "; ".join(f"{part['split']} {part['provenance']}, {part['fingerprint'][:12]}" for part in (summary["dataset"], test)),
         summary["commit"] or "",
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nin_onnx import __version__
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import Golden, read_golden
@@ -74,7 +73,7 @@ def evaluate(
         rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure), named=runtimes is not None),
         settings={"batch": batch, "limit": limit, "threads": threads, "time_limit": time_limit},
         hardware=hardware(),
-        versions={"nin-onnx": __version__, **versions(("numpy", "onnx"))},
+        versions=versions(("numpy", "onnx")),
     )
 
 
@@ -106,5 +105,7 @@ def _ask(
         wanted["dataset"] = replace(whole, images=min(whole.images, limit or kind.images or whole.images))
     path = model.path.absolute()
     answer = run_job(Job(RUNTIMES[name], str(path), threads, wanted), folder, time_limit)
-    as_given = answer.reason and answer.reason.replace(str(path.parent), str(model.path.parent))
+    as_given = answer.reason
+    for suffix in (".onnx", ".safetensors"):
+        as_given = as_given and as_given.replace(str(path.with_suffix(suffix)), str(model.path.with_suffix(suffix)))
     return replace(answer, reason=as_given)  # no report tells where on this machine the model lies

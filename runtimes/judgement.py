@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
-from nin_onnx.runtimes.accuracy import LabelChanges, measure
 from nin_onnx.runtimes.job import Answer
 from nin_onnx.runtimes.parity import compare, defect
 from nin_onnx.runtimes.registry import RUNTIMES
-from nin_onnx.runtimes.report import Row
+from nin_onnx.runtimes.report import LabelChanges, Row
+from nin_onnx.verdict import measure
 
 __all__ = ["Yardstick", "judge"]
 
@@ -59,7 +59,7 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
         problems.append(problem)
         if problem is None:
             errors = np.count_nonzero(_labels(answer) != yardstick.dataset.labels[:images])
-            accuracy = measure(int(errors), images, yardstick.dataset, yardstick.figure)
+            accuracy = measure(int(errors), images, yardstick.dataset.describe(), yardstick.figure)
     reasons = dict.fromkeys(problem for problem in problems if problem)  # the same on both is said once
     return Row(
         name,

@@ -77,7 +77,11 @@ def read_model(path: Path) -> ModelFile:
             card=read_card(model),
         )
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:  # ValueError: text that is no text, types unknown
-        raise ModelError(f"'{path}' is no valid ONNX file, or is truncated: export the model again, or give another") from error
+        reason = (str(error).strip().splitlines() or ["no protobuf"])[0]
+        raise ModelError(
+            f"'{path}' is no valid ONNX file, is truncated, or is too new for this onnx ({reason}): "
+            "export it again, give another, or pip install -U onnx"
+        ) from error
 
 
 def _input(path: Path, model: "onnx.ModelProto") -> tuple[Dimension, ...]:

@@ -5,17 +5,26 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from nin_onnx.paper import Published
-from nin_onnx.runtimes.accuracy import Accuracy, LabelChanges
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import Parity
+from nin_onnx.verdict import Accuracy
 
-__all__ = ["SCHEMA", "Outcome", "Report", "Row"]
+__all__ = ["SCHEMA", "LabelChanges", "Outcome", "Report", "Row"]
 
 SCHEMA = 1
 """Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
 
 Outcome = Literal["pass", "fail", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class LabelChanges:
+    """On how many images a runtime decides otherwise than another, of those that both did."""
+
+    changes: int
+    images: int
+    against: str
 
 
 @dataclass(frozen=True)

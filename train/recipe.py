@@ -123,7 +123,8 @@ def shipped() -> tuple[str, ...]:
 def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """The shipped recipe of that name, or the one in a file that ends in `.toml`.
 
-    `overrides` are `key=value`, the value as TOML writes it (`train.epochs=40`). Raises `RecipeError` or `UnknownNameError`.
+    `overrides` are `key=value`, the value as TOML writes it (`train.epochs=40`); they rename the recipe
+    `…-modified`. Raises `RecipeError` or `UnknownNameError`.
     """
     path = Path(recipe)
     if path.suffix != ".toml":
@@ -138,7 +139,8 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"'{path}' is no TOML: {error}") from error
     for override in overrides:
         _override(table, override)
-    return from_dict({"name": path.stem, **table}, source=path.name)
+    name = f"{path.stem}-modified" if overrides else path.stem  # no figure of a changed recipe goes under the recipe's own name
+    return from_dict({"name": name, **table}, source=path.name)
 
 
 def from_dict(table: Mapping[str, Any], source: str) -> Recipe:

@@ -7,6 +7,7 @@ model.safetensors    the trained classifier
 summary.json         what came out, of what, on what
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -60,6 +61,12 @@ class Run:
         """Make the folder and write the recipe into it; raises `RunError` for one that holds anything."""
         self.check_new()
         atomic.write_text(self.folder / "recipe.toml", recipes.to_toml(recipe))
+
+    def discard(self) -> None:
+        """Remove what `create` made."""
+        (self.folder / "recipe.toml").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder holds something else
+            self.folder.rmdir()
 
     def recipe(self) -> Recipe:
         """The recipe as it was resolved."""

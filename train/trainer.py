@@ -11,7 +11,6 @@ import torch
 
 from nin_onnx import data, machine
 from nin_onnx.errors import Interrupted, RunError, TrainingError
-from nin_onnx.statistics import wilson_interval
 from nin_onnx.train import checkpoint, device, examples, progress
 from nin_onnx.train.checkpoint import Checkpoint
 from nin_onnx.train.evaluation import count_errors
@@ -21,6 +20,7 @@ from nin_onnx.train.randomness import Purpose, seeded
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Epoch, Run
 from nin_onnx.train.schedule import set_rate
+from nin_onnx.verdict import measure
 
 __all__ = ["resume", "train"]
 
@@ -65,9 +65,13 @@ class _Training:
     def __init__(self, recipe: Recipe, run: Run, data_dir: Path | None, on: torch.device, echo: Echo) -> None:
         self.recipe, self.run, self.data_dir, self.device, self.echo = recipe, run, data_dir, on, echo
         self.dataset = data.load(recipe.dataset, "train", data_dir, download=True)
+        self.test = (
+            None if recipe.train.validation else data.load(recipe.dataset, "test", data_dir)
+        )  # broken, it costs no training
         examples.check(recipe, self.dataset)
         cut = len(self.dataset) - recipe.train.validation
-        self.images, self.labels = examples.to_device(self.dataset[:cut], on)
+        self.trained_on = self.dataset[:cut]
+        self.images, self.labels = examples.to_device(self.trained_on, on)
         self.held_out = examples.to_device(self.dataset[cut:], on)
         classifier = checkpoint.build_classifier(recipe)
         classifier.preprocessing.fit(self.images.cpu())
@@ -112,13 +116,16 @@ class _Training:
             return self._conclude()
         except KeyboardInterrupt as error:
             raise Interrupted(self._stopped()) from error
+        finally:
+            if not self.epochs:
+                self.run.discard()  # so that the same command can be given again
 
     def _conclude(self) -> dict[str, Any]:
         classifier = self.learner.result()
         summary = self._summary(classifier)
         self.run.write_summary(summary)
         description = Checkpoint(
-            self.recipe, self.learner.seed, self.dataset.classes, self.dataset.describe(), machine.versions(PACKAGES)
+            self.recipe, self.learner.seed, self.dataset.classes, self.trained_on.describe(), machine.versions(PACKAGES)
         )
         checkpoint.save_classifier(self.run.model, classifier.state_dict(), description)
         self.run.state.unlink(missing_ok=True)
@@ -174,8 +181,8 @@ class _Training:
 
     def _stopped(self) -> str:
         done = f"stopped after {len(self.epochs)} of {self.recipe.train.epochs} epochs"
-        if not self.run.state.exists():
-            return f"{done}: nothing is kept yet but the recipe in '{self.run.folder}'; train again with another --out"
+        if not self.epochs:
+            return f"{done}: nothing is kept"
         return f"{done}: go on with nin-onnx train --resume {self.run.folder}"
 
     def _summary(self, classifier: Classifier) -> dict[str, Any]:
@@ -191,14 +198,14 @@ class _Training:
             "train_loss": last.train_loss,
             "train_error": last.train_error,
             "validation_error": last.validation_error,
-            "dataset": self.dataset.describe(),
+            "dataset": self.trained_on.describe(),
+            "settings": asdict(self.recipe),
         }
-        if not self.recipe.train.validation:
-            test = data.load(self.recipe.dataset, "test", self.data_dir)
-            wrong = count_errors(classifier, *examples.to_device(test, self.device))
-            low, high = wilson_interval(wrong, len(test))
-            error = {"images": len(test), "errors": wrong, "error": wrong / len(test), "interval": [low, high]}
-            summary["test"] = test.describe() | error
+        if self.test is not None:
+            wrong = count_errors(classifier, *examples.to_device(self.test, self.device))
+            accuracy = measure(wrong, len(self.test), self.test.describe(), None)
+            interval = {"low": accuracy.low, "high": accuracy.high}
+            summary["test"] = {**self.test.describe(), "errors": wrong, "error": accuracy.error, **interval}
         return summary | {
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             "precision": str(self.learner.dtype).removeprefix("torch."),

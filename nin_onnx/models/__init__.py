@@ -16,17 +16,17 @@ def shipped() -> tuple[str, ...]:
 
 
 def find(model: str) -> Path:
-    """The `.onnx` file that `model` stands for: a shipped name, a file, a model's folder, or a run that was exported.
+    """The `.onnx` file that `model` stands for: a file, a model's folder, a run that was exported, or else a shipped name.
 
     Raises `ModelError`.
     """
-    if model in shipped():
-        file = FOLDER / model / "model.onnx"
-        return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # a short path reads better in a report
     path = Path(model)
     for file in (path, path / "model.onnx", path / "model" / "model.onnx"):
         if file.is_file():
             return file
+    if not path.exists() and model in shipped():
+        file = FOLDER / model / "model.onnx"
+        return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # a short path reads better in a report
     if path.is_dir():
         raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export {model}")
     raise ModelError(f"there is no file '{model}', and no shipped model of that name (shipped: {', '.join(shipped())})")

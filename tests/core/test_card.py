@@ -42,7 +42,11 @@ def test_a_card_comes_back_from_the_file_as_it_went_in(tmp_path: Path) -> None:
     assert read_card(onnx.load(tmp_path / "model.onnx")) == CARD
 
 
-@given(st.lists(st.text()).map(tuple), st.none() | st.text(), st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
+@given(
+    st.lists(st.text()).map(tuple),
+    st.none() | st.text(),
+    st.dictionaries(st.text().filter(lambda key: key != "name"), st.text() | st.integers() | st.none()),
+)
 def test_any_text_in_a_card_survives(
     labels: tuple[str, ...], experiment: str | None, dataset: dict[str, str | int | None]
 ) -> None:
@@ -100,4 +104,16 @@ def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
     with pytest.raises(
         ModelError, match=r"^the model's metadata 'nin_onnx.card' is no nin-onnx card \(.*\): export the model again$"
     ):
+        read_card(model)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dataset": None}, {"dataset": {"name": [1]}}, {"labels": [1, 2, 3]}, {"height": "28"}, {"preprocessing": None}]
+)
+def test_a_card_with_a_value_of_another_type_is_an_error(wrong: dict[str, object]) -> None:
+    model = empty_model()
+    write_card(model, CARD)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+    entry.value = json.dumps(json.loads(entry.value) | wrong)
+    with pytest.raises(ModelError, match="is no nin-onnx card"):
         read_card(model)

@@ -162,7 +162,7 @@ def test_the_version_is_the_package_s(command: Command) -> None:
 
 def test_training_as_json_prints_nothing_else_on_stdout(trained: Result) -> None:
     summary = json.loads(trained.out)
-    assert (trained.status, summary["folder"], summary["recipe"], summary["epochs"]) == (0, "run", "digits", 1)
+    assert (trained.status, summary["folder"], summary["recipe"], summary["epochs"]) == (0, "run", "digits-modified", 1)
     assert "epoch 1/1" in trained.err
 
 
@@ -416,12 +416,15 @@ def test_where_the_model_s_data_is_broken_it_is_an_error_and_not_absent(model: P
     assert_error(result, 2, "t10k-labels-idx1-ubyte", "broken")
 
 
-def test_data_sets_are_listed_and_fetched_by_name(tmp_path: Path, command: Command) -> None:
-    listed = command("data", "--data-dir", tmp_path)
-    assert (listed.status, listed.out) == (0, f"mnist, cifar10, digits; in {tmp_path}\n")
-    fetched = command("data", "digits", "--data-dir", tmp_path)
-    assert fetched.status == 0
-    assert fetched.out.startswith("digits: ")
+def test_data_sets_are_listed_as_they_are_and_fetched_by_name(small_mnist: Path, command: Command) -> None:
+    listed = command("data", "--data-dir", small_mnist)
+    assert listed.status == 0
+    mnist, cifar10, digits = listed.out.splitlines()
+    assert re.fullmatch(r"mnist +[0-9]+ train images, unofficial copy; [0-9]+ test images, unofficial copy", mnist)
+    assert re.fullmatch(r"cifar10 +absent: nin-onnx data cifar10", cifar10)
+    assert re.fullmatch(r"digits +1,437 train images, official; 360 test images, official", digits)
+    fetched = command("data", "digits", "--json")
+    assert (fetched.status, list(json.loads(fetched.out)["datasets"])) == (0, ["digits"])
 
 
 # --debug, faults and Ctrl-C

@@ -20,13 +20,15 @@ SUMMARY = {
     "hardware": {"processor": "Some CPU", "cores": 2},
     "versions": {"torch": "2.13.0", "python": "3.11.7"},
     "commit": "abc123",
+    "dataset": {"name": "mnist", "split": "train", "images": 60_000, "provenance": "official", "fingerprint": "fedcba9876543210"},
     "test": {
         "name": "mnist",
         "split": "test",
         "images": 10_000,
         "errors": 60,
-        "error": 0.006,
-        "interval": [0.0047, 0.0077],
+        "error": 0.6,
+        "low": 0.47,
+        "high": 0.77,
         "provenance": "unofficial copy",
         "fingerprint": "0123456789abcdef",
     },
@@ -41,8 +43,8 @@ def test_a_line_says_error_interval_published_figure_verdict_cost_and_provenance
     write(tmp_path, "a.json")
     line = results.table(results.read(tmp_path)).splitlines()[-1]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[:8] == ["mnist", "3", "0.60 [0.47, 0.77]", "0.47", "fell short", "2", "1.5", "1,333"]
-    assert "unofficial copy, 0123456789ab" in cells
+    assert cells[:8] == ["mnist", "3", "0.60 [0.47, 0.77]", "0.47", "fell short (unofficial copy)", "2", "1.5", "1,333"]
+    assert "train official, fedcba987654; test unofficial copy, 0123456789ab" in cells
     assert cells[-1] == "abc123"
 
 

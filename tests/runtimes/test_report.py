@@ -9,9 +9,9 @@ import pytest
 
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.paper import Published
-from nin_onnx.runtimes.accuracy import measure
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.report import Outcome, Report, Row
+from nin_onnx.verdict import measure
 
 FIGURE = Published("Table 4", "mnist", "NIN + dropout", 0.47, "mnist")
 
@@ -30,7 +30,7 @@ def measured(tiny_data: Callable[..., Dataset]) -> Callable[..., Row]:
     """A row that passed with so many errors."""
 
     def make(errors: int, images: int = 10_000, runtime: str = "a", figure: Published | None = FIGURE) -> Row:
-        return row(runtime, "pass", accuracy=measure(errors, images, tiny_data(10), figure))
+        return row(runtime, "pass", accuracy=measure(errors, images, tiny_data(10).describe(), figure))
 
     return make
 

@@ -10,12 +10,12 @@ import pytest
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import published
-from nin_onnx.runtimes.accuracy import LabelChanges, measure
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
-from nin_onnx.runtimes.report import Report, Row
+from nin_onnx.runtimes.report import LabelChanges, Report, Row
 from nin_onnx.runtimes.terminal import table
+from nin_onnx.verdict import measure
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def report(tiny_model: Callable[..., Path], tiny_data: Callable[..., Dataset], t
         golden={"images": 12, "hash": tiny_golden.hash, "problem": None},
         published=figure,
         rows=(
-            Row("pytorch", False, "pass", None, None, facts, close, measure(50, 10_000, data, figure), None, 1234.5),
+            Row("pytorch", False, "pass", None, None, facts, close, measure(50, 10_000, data.describe(), figure), None, 1234.5),
             Row(
                 "onnxruntime",
                 False,
@@ -39,7 +39,7 @@ def report(tiny_model: Callable[..., Path], tiny_data: Callable[..., Dataset], t
                 problem,
                 facts=replace(facts, precision=None),
                 parity=Parity(1e-5, {"logits": 3.1e-3}, problem),
-                accuracy=measure(812, 10_000, data, figure),
+                accuracy=measure(812, 10_000, data.describe(), figure),
                 label_changes=LabelChanges(770, 10_000, "pytorch"),
                 images_per_second=54321.0,
             ),
@@ -66,7 +66,7 @@ def test_the_head_says_what_was_judged_and_the_verdict(report: Report) -> None:
     assert head[1].endswith("tiny/model.onnx")
     assert head[2].startswith("golden  12 images, sha256 ")
     assert head[3].startswith("data    mnist test, 10,000 images, unofficial copy, fingerprint ")
-    assert head[4] == "paper   0.47 % test error, NIN + dropout, Table 4: within noise with 0.50 %, p = 0.35"
+    assert head[4] == "paper   0.47 % test error, NIN + dropout, Table 4: within noise (unofficial copy) with 0.50 %, p = 0.35"
 
 
 def test_each_runtime_has_its_figures_or_its_reason(report: Report) -> None:

@@ -60,7 +60,7 @@ def test_an_ended_run_holds_recipe_metrics_model_and_summary(tmp_path: Path, tin
 def test_the_network_learns_what_is_to_be_learnt(tmp_path: Path, tiny_recipe: Recipes) -> None:
     summary = train(tiny_recipe(*LEARNS), tmp_path / "run")
     assert summary["train_error"] < 5
-    assert summary["test"]["error"] < 0.4  # guessing: 0.9
+    assert summary["test"]["error"] < 40  # guessing: 90
     losses = [float(row["train_loss"]) for row in metrics(tmp_path / "run")]
     assert losses[0] == pytest.approx(np.log(10), abs=0.3)
     assert losses[-1] < losses[0] / 4
@@ -69,11 +69,11 @@ def test_the_network_learns_what_is_to_be_learnt(tmp_path: Path, tiny_recipe: Re
 def test_the_summary_says_what_came_out_of_what(tmp_path: Path, tiny: Any, tiny_recipe: Recipes) -> None:
     returned = train(tiny_recipe("train.epochs=2"), tmp_path / "run", seed=4)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary == returned
+    assert summary == json.loads(json.dumps(returned))
     assert {
         key: summary[key] for key in ("recipe", "experiment", "seed", "epochs", "validation_error", "device", "precision")
     } == {
-        "recipe": "tiny",
+        "recipe": "tiny-modified",
         "experiment": None,
         "seed": 4,
         "epochs": 2,
@@ -83,8 +83,8 @@ def test_the_summary_says_what_came_out_of_what(tmp_path: Path, tiny: Any, tiny_
     }
     test = tiny.load("test", tmp_path)
     errors = wrong(tmp_path / "run" / "model.safetensors", test)
-    assert (summary["test"]["errors"], summary["test"]["images"], summary["test"]["error"]) == (errors, 50, errors / 50)
-    low, high = summary["test"]["interval"]
+    assert (summary["test"]["errors"], summary["test"]["images"], summary["test"]["error"]) == (errors, 50, 2 * errors)
+    low, high = (summary["test"][bound] / 100 for bound in ("low", "high"))
     assert 0 <= low < errors / 50 < high <= 1
     assert summary["test"]["fingerprint"] == test.fingerprint
     assert summary["dataset"] == tiny.load("train", tmp_path).describe()
@@ -189,7 +189,7 @@ def test_preprocessing_is_fitted_without_the_held_out_images(tmp_path: Path, tin
 
 @pytest.mark.parametrize("override", ["network.architecture=nin-mnist", "train.batch_size=111", "train.validation=100"])
 def test_a_recipe_that_does_not_fit_its_data_leaves_no_folder(tmp_path: Path, tiny_recipe: Recipes, override: str) -> None:
-    with pytest.raises(RecipeError, match=r"^'tiny': "):
+    with pytest.raises(RecipeError, match=r"^'tiny-modified': "):
         train(tiny_recipe(override), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -205,23 +205,18 @@ def test_a_run_is_not_overwritten(tmp_path: Path, tiny_recipe: Recipes) -> None:
 def test_a_test_set_that_cannot_be_read_costs_no_training(
     tmp_path: Path, tiny: Any, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(tiny_recipe("train.epochs=2"), tmp_path / "undisturbed")
-    with monkeypatch.context() as patch:
-        load = tiny.load
+    load = tiny.load
 
-        def broken(split: str, folder: Path) -> Any:
-            if split == "test":
-                raise DataError("'test' is broken")
-            return load(split, folder)
+    def broken(split: str, folder: Path) -> Any:
+        if split == "test":
+            raise DataError("'test' is broken")
+        return load(split, folder)
 
-        patch.setattr(data, "DATASETS", {"tiny": data.Source(broken, lambda folder: folder)})
-        with pytest.raises(DataError):
-            train(tiny_recipe("train.epochs=2"), tmp_path / "run")
-    with monkeypatch.context() as patch:
-        patch.setattr(Learner, "step", None)  # nothing is trained again
-        trainer.resume(tmp_path / "run", on="cpu", echo=quiet)
-    resumed, undisturbed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "undisturbed"))
-    assert resumed == undisturbed
+    monkeypatch.setattr(data, "DATASETS", {"tiny": data.Source(broken, lambda folder: folder)})
+    monkeypatch.setattr(Learner, "step", None)  # nothing is trained
+    with pytest.raises(DataError, match="'test' is broken"):
+        train(tiny_recipe("train.epochs=2"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
@@ -232,9 +227,10 @@ def test_a_training_runs_on_cuda(tmp_path: Path, tiny_recipe: Recipes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_digits_recipe_reaches_2_per_cent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_the_digits_recipe_reaches_2_per_cent(seed: int, tmp_path: Path) -> None:
     from nin_onnx.train import recipe
 
-    summary = trainer.train(recipe.load("digits"), tmp_path / "run", echo=quiet)
+    summary = trainer.train(recipe.load("digits"), tmp_path / "run", seed=seed, echo=quiet)
     assert summary["test"]["images"] == 360
-    assert 100 * summary["test"]["error"] <= 2.0
+    assert summary["test"]["error"] <= 2.0
