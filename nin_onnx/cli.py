@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from nin_onnx import __version__
-from nin_onnx.data import DATASETS
+from nin_onnx.data import DATASETS, UnofficialDataWarning
 from nin_onnx.errors import AbsentDataError, Interrupted, MissingExtraError, NinOnnxError, UnknownNameError, require
 from nin_onnx.runtimes.registry import RUNTIMES
 
@@ -232,8 +232,6 @@ def main() -> None:
 
 
 def _run() -> int:
-    from nin_onnx.data.files import UnofficialDataWarning
-
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # it is right anywhere: one adds it at the end
     try:

@@ -63,11 +63,10 @@ class _Training:
     """A run under way: its images, its learner, and the epochs so far."""
 
     def __init__(self, recipe: Recipe, run: Run, data_dir: Path | None, on: torch.device, echo: Echo) -> None:
-        self.recipe, self.run, self.data_dir, self.device, self.echo = recipe, run, data_dir, on, echo
+        self.recipe, self.run, self.device, self.echo = recipe, run, on, echo
         self.dataset = data.load(recipe.dataset, "train", data_dir, download=True)
-        self.test = (
-            None if recipe.train.validation else data.load(recipe.dataset, "test", data_dir)
-        )  # broken, it costs no training
+        # Read now and judged at the end, so that a broken file costs no training.
+        self.test = None if recipe.train.validation else data.load(recipe.dataset, "test", data_dir)
         examples.check(recipe, self.dataset)
         cut = len(self.dataset) - recipe.train.validation
         self.trained_on = self.dataset[:cut]
