@@ -1,0 +1,102 @@
+"""`nin-onnx eval`: from a model to the verdict on every runtime."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nin_onnx.commands.options import data_dir_option, json_option, print_json
+from nin_onnx.data import DATASETS
+from nin_onnx.errors import AbsentDataError, MissingExtraError
+from nin_onnx.runtimes.registry import RUNTIMES
+
+__all__ = ["evaluate"]
+
+
+@click.command(name="eval", short_help="Judge a model on every runtime that is installed.")
+@click.argument("model", required=False)
+@click.option(
+    "--dataset", metavar="NAME", help=f"Whose test images to measure the error on: {', '.join(DATASETS)}.  [default: the card's]"
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    metavar="NAME",
+    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all]",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.  [default: all; reference: 1000]"
+)
+@click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images that are run at once.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of each runtime.  [default: all cores]")
+@click.option("--time-limit", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for one runtime.")
+@click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
+@click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
+@data_dir_option
+@json_option
+def evaluate(
+    model: str | None,
+    dataset: str | None,
+    runtimes: tuple[str, ...],
+    limit: int | None,
+    batch: int,
+    threads: int | None,
+    time_limit: float,
+    require_reproduced: bool,
+    max_error: float | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> int:
+    """Judge MODEL on every runtime that is installed: agreement with PyTorch, and the test error beside the paper's.
+
+    MODEL is an ONNX file, a folder with a model.onnx, a run that was exported, or the name of a shipped model (nin-mnist,
+    the default). Nothing is downloaded; where the data set is not on this machine, the golden vectors beside the model
+    alone decide.
+    """
+    from nin_onnx import models
+    from nin_onnx.runtimes import evaluate as run_all
+    from nin_onnx.runtimes import table
+
+    file = models.find(model or models.DEFAULT)
+    images = _test_images(file, dataset, data_dir)
+    report = run_all(
+        file,
+        runtimes=runtimes or None,
+        dataset=images,
+        limit=limit,
+        batch=batch,
+        threads=threads,
+        time_limit=time_limit,
+        progress=_announce,
+    )
+    status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
+    if as_json:
+        print_json({**report.to_dict(), "exit_status": status})
+    else:
+        click.echo(table(report, require_reproduced=require_reproduced, max_error=max_error))
+    return status
+
+
+def _test_images(model: Path, dataset: str | None, data_dir: Path | None) -> Any:
+    """The test images to measure on; None, with a word about it, where the model's own are not on this machine."""
+    from nin_onnx.data import load
+    from nin_onnx.runtimes.model import read_model
+
+    if dataset is not None:
+        return load(dataset, "test", data_dir)
+    card = read_model(model).card
+    trained_on = card.dataset.get("name") if card else None
+    if trained_on is None or trained_on not in DATASETS:
+        return None
+    try:
+        return load(trained_on, "test", data_dir)
+    except (AbsentDataError, MissingExtraError) as error:
+        click.echo(f"no test error without the test images: {error}", err=True)
+        return None
+
+
+def _announce(runtime: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"{runtime} …", err=True)

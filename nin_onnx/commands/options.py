@@ -1,0 +1,21 @@
+"""What several commands share: their options, and how a result is printed as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["data_dir_option", "json_option", "print_json"]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the data sets; else NIN_ONNX_DATA, else the user's cache folder.",
+)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print `value` as JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

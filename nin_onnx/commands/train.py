@@ -1,0 +1,79 @@
+"""`nin-onnx train`: from a recipe to a run folder."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nin_onnx.commands.options import data_dir_option, json_option, print_json
+from nin_onnx.errors import require
+
+__all__ = ["train"]
+
+
+@click.command(short_help="Train a recipe into a run folder.")
+@click.argument("recipe", required=False)
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run instead.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-seedN]")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of every random choice.  [default: 0]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: CUDA where there is one.",
+)
+@data_dir_option
+@json_option
+def train(
+    recipe: str | None,
+    resume: Path | None,
+    out: Path | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    device: str,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Train RECIPE, a shipped name (digits, mnist) or a TOML file, into a run folder.
+
+    Data that is not on this machine is downloaded first. With train.validation=N the last N training images are held out and
+    the test set is left alone; otherwise it is looked at once, at the end.
+    """
+    require("training", "train", "torch", "safetensors")
+    from nin_onnx.train import recipe as recipes
+    from nin_onnx.train import trainer
+
+    def echo(line: str) -> None:
+        click.echo(line, err=as_json)
+
+    if resume is not None:
+        if recipe or overrides or out or seed is not None:
+            raise click.UsageError("--resume takes its recipe and seed from the run: give none of these with it")
+        folder = resume
+        summary = trainer.resume(folder, data_dir=data_dir, on=device, echo=echo)
+    elif recipe is None:
+        raise click.UsageError(f"which recipe? shipped are {', '.join(recipes.shipped())}; a path to a .toml file works too")
+    else:
+        resolved = recipes.load(recipe, overrides)
+        folder = out or Path("runs") / f"{resolved.name}-seed{seed or 0}"
+        summary = trainer.train(resolved, folder, seed=seed or 0, data_dir=data_dir, on=device, echo=echo)
+    if as_json:
+        print_json({"folder": str(folder), **summary})
+    else:
+        click.echo(_trained(summary))
+        click.echo(f"next: nin-onnx export {folder}")
+
+
+def _trained(summary: dict[str, Any]) -> str:
+    minutes = summary["seconds"] / 60
+    cost = f"{summary['epochs']} epochs in {minutes:.1f} min, {summary['images_per_second']:,.0f} images/s"
+    if "test" not in summary:
+        return f"validation error {summary['validation_error']:.2f} %, {cost}; the test set was not looked at"
+    test = summary["test"]
+    copy = "" if test["provenance"] == "official" else f" ({test['provenance']})"
+    return (
+        f"test error {test['error']:.2f} % [{test['low']:.2f}, {test['high']:.2f}], "
+        f"{test['errors']} of {test['images']:,} images of {test['name']}{copy}; {cost}"
+    )
