@@ -58,7 +58,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def build_classifier(recipe: Recipe) -> Classifier:
     """The untrained classifier that `recipe` describes."""
     table = architecture(recipe.network.architecture)
-    network = Network(table, last_relu=recipe.network.last_relu, dropout=recipe.network.dropout)
+    settings = recipe.network
+    network = Network(
+        table, last_relu=settings.last_relu, dropout=settings.dropout, dropout_scaling=settings.dropout_scaling
+    )
     return Classifier(preprocessing.build(recipe.preprocessing, table.input), network)
 
 

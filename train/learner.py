@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nin_onnx.train.augmentation import augment
+from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.device import autocast, precision
 from nin_onnx.train.network import Classifier, channels_last, initialise
-from nin_onnx.train.randomness import Purpose, reseed, seeded
+from nin_onnx.train.randomness import Purpose, key, seeded
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.schedule import average_weights, parameter_groups
 
@@ -26,8 +26,7 @@ class Learner:
         self.preprocessing = classifier.preprocessing
         self.network = channels_last(classifier.network)
         self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
-        self.dropout = torch.Generator(device)
-        self.network.use_generator(self.dropout)
+        self.dropouts = self.network.dropouts()
         settings = recipe.optimizer
         groups = parameter_groups(self.network, settings)
         self.sgd = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
@@ -51,13 +50,17 @@ class Learner:
     def step(self, images: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Update number `number` from uint8 `images` [N, height, width, channels]; the summed loss and the count of errors."""
         self.network.train()
-        choices = seeded(self.seed, Purpose.AUGMENTATION, number)
-        x = augment(self.preprocessing(images), self.recipe.augmentation, choices)
+        augmentation = self.recipe.augmentation
+        choices = draw(augmentation, len(images), seeded(self.seed, Purpose.AUGMENTATION, number))
+        x = augment(self.preprocessing(images), augmentation, choices)
         x = x.contiguous(memory_format=torch.channels_last)  # [N, C, H, W]
+        for layer, dropout in enumerate(self.dropouts):
+            dropout.key = key(self.seed, Purpose.DROPOUT, number, layer)
         loss, wrong = (torch.zeros((), device=self.device) for _ in range(2))
         size = self.recipe.train.micro_batch
         for micro, (part, truth) in enumerate(zip(x.split(size), labels.split(size), strict=True)):
-            reseed(self.dropout, self.seed, Purpose.DROPOUT, number, micro)
+            for dropout in self.dropouts:
+                dropout.first = micro * size
             with autocast(self.device, self.dtype):
                 maps = self.network(part)
             logits = maps.float().mean((2, 3))

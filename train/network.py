@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from nin_onnx.architecture import Architecture, Conv, Dropout, GlobalAveragePool, MaxPool, layers
+from nin_onnx.train.dropout import SeededDropout
 from nin_onnx.train.preprocessing import Preprocessing
 
-__all__ = ["Classifier", "Network", "Outputs", "SeededDropout", "channels_last", "initialise"]
+__all__ = ["Classifier", "Network", "Outputs", "channels_last", "initialise"]
 
 
 class Outputs(NamedTuple):
@@ -22,33 +23,10 @@ class Outputs(NamedTuple):
     """[N, classes, h, w]: where in the image each class was seen (paper §4.7); their means are the logits."""
 
 
-class SeededDropout(nn.Module):
-    """Dropout whose mask comes from a generator that the training loop sets to each step's place; × 1/(1-rate) while training.
-
-    The mask is drawn as random bytes, eight to a number: several times faster than `bernoulli_` on a CPU. So the rate is
-    rounded to a multiple of 1/256, which 0.5 is.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.dropped = min(round(rate * 256), 255)
-        self.generator: torch.Generator | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.dropped == 0:
-            return x
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
-        noise = words.random_(-(2**63), None, generator=self.generator).view(torch.uint8)[: x.numel()]
-        n, c, h, w = x.shape
-        noise = noise.view(n, h, w, c).permute(0, 3, 1, 2)  # lies in memory as x does in training: channels last
-        kept = (noise >= self.dropped).to(x.dtype)
-        return x * kept.mul_(256 / (256 - self.dropped))
-
-
 class Network(nn.Sequential):
     """A network of the paper: preprocessed images [N, channels, height, width] in, class maps [N, classes, h, w] out."""
 
-    def __init__(self, architecture: Architecture, *, last_relu: bool, dropout: float) -> None:
+    def __init__(self, architecture: Architecture, *, last_relu: bool, dropout: float, dropout_scaling: str = "training") -> None:
         super().__init__()
         self.architecture = architecture
         last = [row for row in architecture.rows if isinstance(row, Conv)][-1]
@@ -61,7 +39,7 @@ class Network(nn.Sequential):
                 case MaxPool(name, kernel, stride):
                     self.add_module(name, nn.MaxPool2d(kernel, stride, ceil_mode=True))
                 case Dropout(name):
-                    self.add_module(name, SeededDropout(dropout))
+                    self.add_module(name, SeededDropout(dropout, dropout_scaling))
                 case GlobalAveragePool():
                     pass  # the classifier takes the mean, since it also shows the maps
 
@@ -69,11 +47,9 @@ class Network(nn.Sequential):
         """The convolutions, first to last."""
         return [module for module in self if isinstance(module, nn.Conv2d)]
 
-    def use_generator(self, generator: torch.Generator) -> None:
-        """Let every dropout layer draw from `generator`."""
-        for module in self:
-            if isinstance(module, SeededDropout):
-                module.generator = generator
+    def dropouts(self) -> list[SeededDropout]:
+        """The dropout layers, first to last."""
+        return [module for module in self if isinstance(module, SeededDropout)]
 
 
 class Classifier(nn.Module):

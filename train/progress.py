@@ -22,10 +22,11 @@ def line(epochs: list[Epoch], total: int) -> str:
     """The last epoch's figures, and the time that those to come will take."""
     epoch = epochs[-1]
     left = sum(one.seconds for one in epochs) / len(epochs) * (total - epoch.epoch)
-    validation = "" if epoch.validation_error is None else f"  validation {epoch.validation_error:.2f} %"
+    others = (("validation", epoch.validation_error), ("test", epoch.test_error))
+    judged = "".join(f"  {name} {error:.2f} %" for name, error in others if error is not None)
     return (
         f"epoch {epoch.epoch:>{len(str(total))}}/{total}  rate {epoch.learning_rate:.4f}  loss {epoch.train_loss:.4f}  "
-        f"error {epoch.train_error:.2f} %{validation}  {epoch.images_per_second:,.0f} images/s  {_duration(left)} left"
+        f"error {epoch.train_error:.2f} %{judged}  {epoch.images_per_second:,.0f} images/s  {_duration(left)} left"
     )
 
 

@@ -41,6 +41,8 @@ class Network:
     last_relu: bool = True
     """Whether the class maps go through a ReLU, as in the paper."""
     dropout: Share = 0.5
+    dropout_scaling: Literal["training", "test"] = "training"
+    """`training`: what stays is multiplied by 1 / (1 - dropout). `test`: by 1 - dropout later, as the author did."""
     initialisation: Literal["normal", "he"] = "normal"
     """`normal`: N(0, std²), the author's. `he`: N(0, 2 / fan-in), the last layer's weights × 0.1."""
     std: Positive = 0.05
@@ -65,6 +67,8 @@ class Train:
     """Images that go through the network at once; the gradient is that of the whole batch."""
     validation: Natural = 0
     """Images at the end of the training set that are held out and reported on after each epoch."""
+    test_curve: bool = False
+    """Whether the test error is counted after each epoch too, to be drawn beside the paper's Figure 3; choose nothing by it."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 where the hardware computes in it."""
 

@@ -33,6 +33,8 @@ class Epoch:
     """Mean over the epoch's images, with dropout and augmentation on; so is the train error."""
     train_error: float
     validation_error: float | None
+    test_error: float | None
+    """With `train.test_curve` only."""
     seconds: float
     images_per_second: float
 

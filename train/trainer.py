@@ -72,6 +72,7 @@ class _Training:
         self.trained_on = self.dataset[:cut]
         self.images, self.labels = examples.to_device(self.trained_on, on)
         self.held_out = examples.to_device(self.dataset[cut:], on)
+        self.test_images = examples.to_device(self.test, on) if self.test and recipe.train.test_curve else None
         classifier = checkpoint.build_classifier(recipe)
         classifier.preprocessing.fit(self.images.cpu())
         self.learner = Learner(recipe, classifier, on)
@@ -155,7 +156,8 @@ class _Training:
             learning_rate=rate,
             train_loss=float(loss) / seen,
             train_error=100 * float(wrong) / seen,
-            validation_error=self._validation_error(),
+            validation_error=self._error(self.held_out),
+            test_error=self._error(self.test_images),
             seconds=seconds,
             images_per_second=seen / seconds,
         )
@@ -173,10 +175,11 @@ class _Training:
                 f"optimizer.learning_rate"
             )
 
-    def _validation_error(self) -> float | None:
-        if not len(self.held_out.labels):
+    def _error(self, given: examples.Examples | None) -> float | None:
+        """Per cent of the images that are wrong now; None where there are none to look at."""
+        if given is None or not len(given.labels):
             return None
-        return 100 * count_errors(self.learner.result(), *self.held_out, self.learner.dtype) / len(self.held_out.labels)
+        return 100 * count_errors(self.learner.result(), *given, self.learner.dtype) / len(given.labels)
 
     def _stopped(self) -> str:
         done = f"stopped after {len(self.epochs)} of {self.recipe.train.epochs} epochs"
