@@ -29,6 +29,7 @@ DATASETS: Mapping[str, Source] = MappingProxyType(
     {
         "mnist": Source(mnist.load, mnist.download),
         "cifar10": Source(partial(cifar.load, cifar.CIFAR10), partial(cifar.download, cifar.CIFAR10)),
+        "cifar100": Source(partial(cifar.load, cifar.CIFAR100), partial(cifar.download, cifar.CIFAR100)),
         "digits": Source(digits.load, digits.download),
     }
 )
