@@ -419,10 +419,11 @@ def test_where_the_model_s_data_is_broken_it_is_an_error_and_not_absent(model: P
 def test_data_sets_are_listed_as_they_are_and_fetched_by_name(small_mnist: Path, command: Command) -> None:
     listed = command("data", "--data-dir", small_mnist)
     assert listed.status == 0
-    mnist, cifar10, cifar100, digits = listed.out.splitlines()
+    mnist, cifar10, cifar100, svhn, digits = listed.out.splitlines()
     assert re.fullmatch(r"mnist +[0-9]+ train images, unofficial copy; [0-9]+ test images, unofficial copy", mnist)
     assert re.fullmatch(r"cifar10 +absent: nin-onnx data cifar10", cifar10)
     assert re.fullmatch(r"cifar100 +absent: nin-onnx data cifar100", cifar100)
+    assert re.fullmatch(r"svhn +absent: nin-onnx data svhn", svhn)
     assert re.fullmatch(r"digits +1,437 train images, official; 360 test images, official", digits)
     fetched = command("data", "digits", "--json")
     assert (fetched.status, list(json.loads(fetched.out)["datasets"])) == (0, ["digits"])

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nin_onnx.data import UnofficialDataWarning, cifar, load
+from nin_onnx.data import Split, UnofficialDataWarning, cifar, load
 from nin_onnx.data.cifar import CIFAR10, CIFAR100, Batch, Release
 from nin_onnx.data.remote import RemoteFile
 from nin_onnx.errors import DataError
@@ -80,7 +80,7 @@ def test_cifar_100_has_the_coarse_label_and_then_the_fine_one_which_is_the_class
     content = [bytes([first]) + record(fine, image) for first, fine, image in zip(coarse, [99, 0, 42], IMAGES[:3], strict=True)]
     (home / "fine_label_names.txt").write_text("".join(f"class {label}\n" for label in range(100)))
     (home / "train.bin").write_bytes(b"".join(content))
-    batches = {"train": (Batch("train.bin", 3, hashlib.sha1(b"".join(content)).hexdigest()),)}
+    batches: dict[Split, tuple[Batch, ...]] = {"train": (Batch("train.bin", 3, hashlib.sha1(b"".join(content)).hexdigest()),)}
     train = cifar.load(replace(CIFAR100, batches=batches), "train", tmp_path)
     assert train.labels.tolist() == [99, 0, 42]
     assert np.array_equal(train.images, IMAGES[:3])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,16 @@ def test_a_slice_is_a_data_set_of_the_same_kind() -> None:
     assert part.images[0].tolist() == [[[4], [5]], [[6], [7]]]
     assert part.classes == ("a", "b")
     assert part.fingerprint != dataset().fingerprint
+
+
+def test_a_slice_holds_nothing_out_and_keeps_the_fingerprint_of_its_images() -> None:
+    whole = replace(dataset(), held_out=2)
+    assert (whole.held_out, whole[:].held_out, whole[1:].held_out) == (2, 0, 0)
+    assert whole.fingerprint == whole[:].fingerprint == dataset().fingerprint
+
+
+def test_nothing_is_held_out_unless_it_is_said() -> None:
+    assert dataset().held_out == 0
 
 
 def test_the_fingerprint_is_that_of_shape_pixels_and_labels() -> None:
