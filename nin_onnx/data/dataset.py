@@ -28,13 +28,17 @@ class Dataset:
     """Whether the files are the official release's, by checksum."""
     held_out: int = 0
     """Images at the end that are a validation split, which is never trained on."""
+    own: bool = False
+    """Whether it is the user's own, of which there is no official release."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def provenance(self) -> str:
-        """How reports call the copy: `official` or `unofficial copy`."""
+        """How reports call the files: `official`, `unofficial copy` or `user's own`."""
+        if self.own:
+            return "user's own"
         return "official" if self.official else "unofficial copy"
 
     @cached_property

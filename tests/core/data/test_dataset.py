@@ -44,3 +44,8 @@ def test_a_report_carries_provenance_and_fingerprint(official: bool, provenance:
     facts = json.loads(json.dumps(dataset(official).describe()))
     fingerprint = dataset().fingerprint
     assert facts == {"name": "made-up", "split": "test", "images": 3, "provenance": provenance, "fingerprint": fingerprint}
+
+
+def test_a_user_s_own_data_are_neither_official_nor_a_copy() -> None:
+    assert replace(dataset(False), own=True).describe()["provenance"] == "user's own"
+    assert replace(dataset(False), own=True)[1:].own
