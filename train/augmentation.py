@@ -19,6 +19,10 @@ class Choices(NamedTuple):
     flipped: Tensor
     """bool [N]."""
 
+    def of(self, rows: slice) -> "Choices":
+        """Those for some of the batch's images."""
+        return Choices(self.offsets[rows], self.flipped[rows])
+
 
 def draw(recipe: Augmentation, images: int, generator: torch.Generator) -> Choices:
     """Choose for a batch of `images` from `generator`, a CPU one: the same on every device."""
@@ -28,7 +32,7 @@ def draw(recipe: Augmentation, images: int, generator: torch.Generator) -> Choic
 
 
 def augment(images: Tensor, recipe: Augmentation, choices: Choices) -> Tensor:
-    """Pad with zeros, crop, flip from left to right; `images` [N, C, H, W], preprocessed, so that zeros stand for the mean (§4.2)."""
+    """Pad with zeros, crop, flip; `images` [N, C, H, W] are preprocessed, so that zeros stand for the mean (paper §4.2)."""
     n, _, height, width = images.shape
     device = images.device
     if recipe.padding:

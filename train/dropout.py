@@ -35,6 +35,8 @@ class SeededDropout(nn.Module):
         size = -(-c * h * w // 8)
         words = random_words(self.key, self.first * size, n * size, x.device).view(n, size)
         noise = words.view(torch.uint8)[:, : c * h * w]
-        noise = noise.unflatten(1, (h, w, c)).permute(0, 3, 1, 2)  # lies in memory as x does in training: channels last
+        noise = noise.reshape(n, h, w, c).permute(0, 3, 1, 2)  # lies in memory as x does in training: channels last
         kept = (noise >= self.dropped).to(x.dtype)
-        return x * (kept.mul_(1 / share) if self.scaling == "training" else kept)
+        if self.scaling == "training":
+            kept.mul_(1 / share)
+        return x * kept

@@ -44,4 +44,4 @@ class Whitening(Step):
         self.matrix.copy_(eigenvectors * eigenvalues.rsqrt() @ eigenvectors.T)
 
     def forward(self, images: Tensor) -> Tensor:
-        return ((images.flatten(1) - self.mean) @ self.matrix).unflatten(1, self.shape)
+        return ((images.flatten(1) - self.mean) @ self.matrix).reshape(-1, *self.shape)
