@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nin_onnx import data
 from nin_onnx.data import Dataset, Split
+from nin_onnx.data.folder import ImageFolder
 from nin_onnx.errors import RecipeError
 from nin_onnx.train.recipe import Recipe
 
@@ -27,8 +28,6 @@ def load(recipe: Recipe, split: Split, data_dir: Path | None) -> Dataset:
     """A split of the recipe's data set, downloaded where it is absent; raises `DataError`."""
     if recipe.folder is None:
         return data.load(recipe.dataset, split, data_dir, download=True)
-    from nin_onnx.data.folder import ImageFolder
-
     channels, height, width = recipe.table().input
     settings = recipe.folder
     test_path = Path(settings.test_path) if settings.test_path else None

@@ -156,6 +156,8 @@ class _Training:
         elif self.team.leads:  # other processes than before: the leader takes what all had
             self.loss, self.wrong = sums.sum(0)
         self.team.wait()  # all have read before the leader writes
+        if self.team.leads:
+            self.run.clear()
         step = f", step {self.steps} of {self.steps_per_epoch}" if self.steps else ""
         self.echo(f"resumed after epoch {len(self.epochs)} of {self.recipe.train.epochs}{step}")
 

@@ -1,7 +1,9 @@
 """Recipes: what is read, what is refused, and in which words."""
 
+import json
 import math
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from nin_onnx.errors import RecipeError, UnknownNameError
 from nin_onnx.paper import PUBLISHED, Published
 from nin_onnx.train import recipe
 from nin_onnx.train.preprocessing import STEPS
-from nin_onnx.train.recipe import Augmentation, Network, Optimizer, Recipe, Schedule, Train
+from nin_onnx.train.recipe import Augmentation, Folder, Network, Optimizer, Recipe, Schedule, Train
 
 SMALLEST = """
 dataset = "digits"
@@ -296,3 +298,30 @@ def test_an_override_that_sets_nothing_is_refused(smallest: Path, override: str,
     with pytest.raises(RecipeError) as raised:
         recipe.load(str(smallest), [override])
     assert str(raised.value).startswith(message)
+
+
+FOLDER = '[folder]\npath = "pictures"\n'
+
+
+def test_a_folder_is_part_of_the_recipe_and_reads_back(smallest: Path) -> None:
+    smallest.write_text(SMALLEST.replace('"digits"', '"folder"') + FOLDER + 'height = 48\nwidth = 40\nfit = "crop"\n')
+    loaded = recipe.load(str(smallest), ["folder.test_share=0.1"])
+    assert loaded.folder == Folder("pictures", None, 0.1, 0, 48, 40, "crop")
+    assert recipe.from_dict(tomllib.loads(recipe.to_toml(loaded)), "test") == loaded
+    assert recipe.from_dict(json.loads(json.dumps(asdict(loaded))), "test") == loaded
+    table = loaded.table(3)
+    assert (table.input, table.classes) == ((1, 48, 40), 3)
+
+
+@pytest.mark.parametrize(("dataset", "section"), [("digits", FOLDER), ("folder", "")])
+def test_the_data_set_folder_and_its_section_go_together(smallest: Path, dataset: str, section: str) -> None:
+    smallest.write_text(SMALLEST.replace('"digits"', f'"{dataset}"') + section)
+    with pytest.raises(
+        RecipeError, match=r"^smallest.toml: the data set 'folder' and a section \[folder\] .* go together: name both$"
+    ):
+        recipe.load(str(smallest))
+
+
+def test_a_std_for_a_layer_that_is_not_there_is_answered_with_the_nearest(smallest: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^smallest.toml: unknown layer 'conv4': did you mean 'conv\d'\? known are cccp1, "):
+        recipe.load(str(smallest), ["network.layer_std={conv4 = 0.1}"])

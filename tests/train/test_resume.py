@@ -362,3 +362,44 @@ cli.main()
     assert not list((tmp_path / "run").glob(".*"))  # nothing half-written
     summary = trainer.resume(tmp_path / "run", on="cpu", echo=quiet)
     assert summary["epochs"] == 9
+
+
+def test_what_a_killed_save_left_behind_is_removed_and_does_no_harm(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted]
+) -> None:
+    run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    trainer.train(tiny_recipe(), undisturbed, on="cpu", echo=quiet)
+    stop_at(STEPS + 1, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
+    (run / ".state.safetensors.abc.part").write_bytes((run / "state.safetensors").read_bytes()[:100])
+    trainer.resume(run, on="cpu", echo=quiet)
+    assert same(run, undisturbed)
+    assert {path.name for path in run.iterdir()} == {path.name for path in undisturbed.iterdir()}
+
+
+@pytest.mark.parametrize("interrupt", ["fsync", "replace"])
+def test_an_interrupted_save_leaves_the_state_before_it(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, interrupt: str
+) -> None:
+    run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    trainer.train(tiny_recipe(), undisturbed, on="cpu", echo=quiet)
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 0)
+    write, saves = checkpoint.write, []
+
+    def stopped(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(path: Path, tensors: Any, description: Any) -> None:
+        if path.name == "state.safetensors":
+            saves.append(path.read_bytes() if path.exists() else b"")
+            if len(saves) == 6:
+                patch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[interrupt], stopped)
+        write(path, tensors, description)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write", interrupted)
+        with pytest.raises(Interrupted, match=r"^stopped at step 2 of 4 in epoch 2 of 3: go on with"):
+            trainer.train(tiny_recipe(), run, on="cpu", echo=quiet)
+    assert (run / "state.safetensors").read_bytes() == saves[-1] != b""
+    assert not list(run.glob(".*"))
+    trainer.resume(run, on="cpu", echo=quiet)
+    assert same(run, undisturbed)
