@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: help install demo test test-all lint readme clean
+.PHONY: help install demo test test-all lint bench readme clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(READY) ## images a second of our training loop beside others'; some minutes, on a machine that does nothing else
+	$(BIN)/python benchmarks/training.py
 
 readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
 	$(BIN)/python -m cogapp -r README.md

@@ -202,7 +202,7 @@ class Layer:
 def layers(network: Architecture) -> tuple[Layer, ...]:
     """Every row of `network` with its shapes and costs.
 
-    Only layers with weights count as multiply-adds. The receptive field is a side length in pixels, as if the image had no border.
+    Only layers with weights count as multiply-adds. The receptive field is a side length in pixels, as if there were no border.
     """
     found: list[Layer] = []
     channels, height, width = network.input

@@ -8,7 +8,7 @@ import pytest
 from nin_onnx import data, models
 from nin_onnx.runtimes import Report, evaluate
 
-RESULT = Path(__file__).parents[2] / "results" / "mnist-seed0.json"
+RESULT = Path(__file__).parents[2] / "results" / "mnist-modern-seed0.json"
 
 
 def judged(data_dir: Path, *runtimes: str) -> Report:
