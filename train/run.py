@@ -1,11 +1,14 @@
 """A run: the folder of one training, and what lies in it.
 
-recipe.toml          every key of the recipe, as it was resolved
-metrics.csv          a line for each epoch
-state.safetensors    where a resumed training goes on; gone when it has ended, as is
-preprocessing.safetensors  what was fitted on the training images
-model.safetensors    the trained classifier
-summary.json         what came out, of what, on what
+recipe.toml                  every key of the recipe, as it was resolved
+metrics.csv                  a line for each epoch
+model.safetensors            the trained classifier
+summary.json                 what came out, of what, on what
+
+and, until it has ended,
+
+state.safetensors            where a resumed training goes on
+preprocessing.safetensors    what was fitted on the training images
 """
 
 import contextlib

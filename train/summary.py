@@ -16,6 +16,7 @@ from nin_onnx.verdict import measure
 __all__ = ["over_seeds", "summarise"]
 
 PACKAGES = ("torch", "numpy", "safetensors")
+CLOCK = ("seconds", "images_per_second")  # of an epoch; the curve is the same however fast it was drawn
 
 
 def summarise(
@@ -36,6 +37,7 @@ def summarise(
         "validation_error": last.validation_error,
         "dataset": trained_on.describe(),
         "settings": asdict(recipe),
+        "curve": [{key: value for key, value in asdict(epoch).items() if key not in CLOCK} for epoch in epochs],
     }
     if test is not None and wrong is not None:
         accuracy = measure(wrong, len(test), test.describe(), None)

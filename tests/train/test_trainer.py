@@ -90,6 +90,9 @@ def test_the_summary_says_what_came_out_of_what(tmp_path: Path, tiny: Any, tiny_
     assert summary["test"]["fingerprint"] == test.fingerprint
     assert summary["dataset"] == tiny.load("train", tmp_path).describe()
     assert summary["versions"]["torch"] == torch.__version__
+    assert [epoch["train_loss"] for epoch in summary["curve"]] == pytest.approx(
+        [float(row["train_loss"]) for row in metrics(tmp_path / "run")], rel=1e-5
+    )
     last = metrics(tmp_path / "run")[-1]
     assert float(last["train_loss"]) == pytest.approx(summary["train_loss"], rel=1e-5)
 
