@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import dropwhile
 from typing import Any
 
 import torch
@@ -15,37 +16,42 @@ __all__ = ["DROPS", "average_weights", "ended", "parameter_groups", "plateaus", 
 DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
 
 
-def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int, errors: Sequence[float] = ()) -> float:
+def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int, plateaus: int = 0) -> float:
     """What the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at the schedule's highest.
 
-    `errors` are the training errors of the epochs before.
+    `plateaus` are those of the epochs before.
     """
     if schedule.kind == "stepped":
         epoch = step // steps_per_epoch
         return 0.1 ** sum(epoch >= drop for drop in schedule.drops)
     if schedule.kind == "plateau":
-        return 0.1 ** plateaus(errors, schedule.patience)
+        return 0.1**plateaus
     rising = schedule.warm_up * steps
     if step < rising:
         return (step + 1) / (math.floor(rising) + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
 
 
-def plateaus(errors: Sequence[float], patience: int) -> int:
-    """How often `errors` stayed at or above their lowest for `patience` epochs; after each time the lowest is sought anew."""
+def plateaus(errors: Sequence[float], patience: int, classes: int) -> int:
+    """How often the training `errors`, in per cent, stayed at or above their lowest for `patience` epochs.
+
+    After each time the lowest is sought anew. Epochs before the first that is better than nine tenths of guessing's error do
+    not count: the author's first weights may begin with a long plateau, and what has not begun has not stopped.
+    """
     found, lowest, waited = 0, math.inf, 0
-    for error in errors:
+    guessing = 100 * (1 - 1 / classes)
+    for error in dropwhile(lambda error: error > 0.9 * guessing, errors):
         lowest, waited = (error, 0) if error < lowest else (lowest, waited + 1)
         if waited == patience:
             found, lowest, waited = found + 1, math.inf, 0
     return found
 
 
-def ended(recipe: Recipe, errors: Sequence[float]) -> bool:
+def ended(recipe: Recipe, errors: Sequence[float], classes: int) -> bool:
     """Whether the epochs with these training errors were the last."""
     if len(errors) >= recipe.train.epochs:
         return True
-    return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience) > DROPS
+    return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > DROPS
 
 
 def parameter_groups(network: Network, optimizer: Optimizer) -> list[dict[str, Any]]:

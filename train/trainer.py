@@ -20,7 +20,7 @@ from nin_onnx.train.network import Classifier
 from nin_onnx.train.randomness import Purpose, seeded
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Epoch, Run
-from nin_onnx.train.schedule import ended, rate_factor, set_rate
+from nin_onnx.train.schedule import ended, plateaus, rate_factor, set_rate
 from nin_onnx.train.summary import summarise
 from nin_onnx.train.team import Team
 
@@ -165,7 +165,7 @@ class _Training:
         """Train what is left, test, and write what came out."""
         try:
             with stopping.asked() as stopped:
-                while not ended(self.recipe, [epoch.train_error for epoch in self.epochs]):
+                while not ended(self.recipe, self._train_errors(), len(self.dataset.classes)):
                     self.epochs.append(self._epoch(stopped))
                     if self.team.leads:
                         self.run.write_metrics(self.epochs)
@@ -196,7 +196,7 @@ class _Training:
     def _epoch(self, stopped: Callable[[], bool]) -> Epoch:
         number, total = len(self.epochs), self.recipe.train.epochs
         order = torch.randperm(len(self.labels), generator=seeded(self.learner.seed, Purpose.ORDER, number)).to(self.device)
-        errors = [epoch.train_error for epoch in self.epochs]
+        stops = plateaus(self._train_errors(), self.recipe.schedule.patience, len(self.dataset.classes))
         batches = order.split(self.recipe.train.batch_size)
         rate = 0.0
         seen = sum(map(len, batches[: self.steps]))
@@ -204,7 +204,7 @@ class _Training:
         with progress.bar(len(order), seen, f"epoch {number + 1}/{total}", hidden=not self.team.leads) as bar:
             for rows in batches[self.steps :]:
                 step = number * len(batches) + self.steps
-                factor = rate_factor(self.recipe.schedule, step, total * len(batches), len(batches), errors)
+                factor = rate_factor(self.recipe.schedule, step, total * len(batches), len(batches), stops)
                 rate = self.recipe.optimizer.learning_rate * factor
                 set_rate(self.learner.sgd, rate)
                 loss, wrong = self.learner.step(self.images[rows], self.labels[rows], step)
@@ -272,6 +272,9 @@ class _Training:
     def _count(self, classifier: Classifier, judged: Examples, dtype: torch.dtype = torch.float32) -> int:
         wrong = count_errors(classifier, *judged, dtype)
         return int(self.team.sum(torch.tensor(wrong, device=self.device)))
+
+    def _train_errors(self) -> list[float]:
+        return [epoch.train_error for epoch in self.epochs]
 
     def _stopped(self) -> str:
         if not self.run.state.exists():

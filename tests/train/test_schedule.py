@@ -113,30 +113,36 @@ def test_averaging_leaves_the_trained_weights_as_they_are() -> None:
 
 
 def test_a_plateau_is_as_many_epochs_without_a_new_lowest_error_as_patience_says() -> None:
-    errors = [90, 50, 40, 41, 40, 39, 39.5, 39, 42, 20, 20, 20, 20]
-    assert [plateaus(errors[:end], 3) for end in range(len(errors) + 1)] == [0] * 9 + [1] * 4 + [2]
+    errors = [90, 90, 90, 90, 50, 40, 41, 40, 39, 39.5, 39, 42, 20, 20, 20, 20]
+    assert [plateaus(errors[:end], 3, 10) for end in range(len(errors) + 1)] == [0] * 12 + [1] * 4 + [2]
 
 
-@given(st.lists(st.floats(0, 100), max_size=40), st.integers(1, 5))
+@given(st.lists(st.floats(0, 80), max_size=40), st.integers(1, 5))
 def test_plateaus_are_those_of_a_search_for_the_lowest_in_every_stretch(errors: list[float], patience: int) -> None:
     found, begin = 0, 0
     for end in range(1, len(errors) + 1):
         stretch = errors[begin:end]
         if len(stretch) - 1 - stretch.index(min(stretch)) >= patience:
             found, begin = found + 1, end
-    assert plateaus(errors, patience) == found
+    assert plateaus(errors, patience, 10) == found
+
+
+@pytest.mark.parametrize(("classes", "error"), [(10, 88.7), (100, 98.6), (2, 49.0)])
+def test_a_plateau_at_the_level_of_guessing_is_no_end_of_learning(classes: int, error: float) -> None:
+    assert plateaus([error] * 30, 3, classes) == 0
+    assert plateaus([error] * 30 + [0.8 * error] * 4, 3, classes) == 1
 
 
 def test_the_papers_rule_divides_the_rate_by_10_twice_and_ends_at_the_third_plateau() -> None:
     recipe = replace(PAPER, schedule=Schedule("plateau", patience=2), train=Train(50))
     errors: list[float] = []
     factors = []
-    while not ended(recipe, errors):
-        factors.append(rate_factor(recipe.schedule, 0, 0, 1, errors))
+    while not ended(recipe, errors, 10):
+        factors.append(rate_factor(recipe.schedule, 0, 0, 1, plateaus(errors, 2, 10)))
         errors.append([50, 40, 40, 40, 30, 30, 30, 20, 20, 20][len(errors)])
     assert factors == pytest.approx([1] * 4 + [0.1] * 3 + [0.01] * 3)
 
 
 def test_a_training_by_the_papers_rule_ends_at_its_number_of_epochs_at_the_latest() -> None:
     recipe = replace(PAPER, schedule=Schedule("plateau", patience=2), train=Train(3))
-    assert [ended(recipe, [9.0, 8.0, 7.0][:n]) for n in range(4)] == [False, False, False, True]
+    assert [ended(recipe, [9.0, 8.0, 7.0][:n], 10) for n in range(4)] == [False, False, False, True]
