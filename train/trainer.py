@@ -270,7 +270,7 @@ class _Training:
         return 100 * self._count(self.learner.result(), judged, self.learner.dtype) / images if images else None
 
     def _count(self, classifier: Classifier, judged: Examples, dtype: torch.dtype = torch.float32) -> int:
-        wrong = count_errors(classifier, *judged, dtype)
+        wrong = count_errors(classifier, *judged, dtype) if len(judged.labels) else 0
         return int(self.team.sum(torch.tensor(wrong, device=self.device)))
 
     def _train_errors(self) -> list[float]:

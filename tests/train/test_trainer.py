@@ -275,6 +275,15 @@ def test_a_training_runs_on_cuda(tmp_path: Path, tiny_recipe: Recipes) -> None:
     assert summary["train_error"] < 5
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_on_cuda_deterministic_runs_of_one_seed_are_the_same_file(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    recipe = tiny_recipe("train.precision=bf16")
+    for name in ("one", "same"):
+        trainer.train(recipe, tmp_path / name, seed=5, on="cuda", deterministic=True, echo=quiet)
+    one, same = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "same"))
+    assert one == same
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(5))
