@@ -90,7 +90,8 @@ class Run:
 
     def recipe(self) -> Recipe:
         """The recipe as it was resolved."""
-        return recipes.load(str(self.folder / "recipe.toml"))
+        path = self.folder / "recipe.toml"
+        return recipes.from_dict(recipes.read(path), path.name)
 
     def trained(self) -> Path:
         """The trained classifier's file; raises `RunError` where there is none yet."""
