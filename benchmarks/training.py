@@ -144,6 +144,7 @@ def product(dtype: torch.dtype, device: torch.device, side: int = 4096) -> float
 def main(name: str, rounds: int, steps: int) -> None:
     """Measure, and print a Markdown table."""
     device = devices.choose(name)
+    devices.set_up(device, deterministic=False)
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 32, 32, 3), dtype=torch.uint8, generator=random)
     labels = torch.randint(0, 10, (IMAGES,), generator=random)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nin_onnx.train.randomness import random_words
 from nin_onnx.train.recipe import Augmentation
 
 __all__ = ["Choices", "augment", "draw"]
@@ -19,16 +20,12 @@ class Choices(NamedTuple):
     flipped: Tensor
     """bool [N]."""
 
-    def of(self, rows: slice) -> "Choices":
-        """Those for some of the batch's images."""
-        return Choices(self.offsets[rows], self.flipped[rows])
 
-
-def draw(recipe: Augmentation, images: int, generator: torch.Generator) -> Choices:
-    """Choose for a batch of `images` from `generator`, a CPU one: the same on every device."""
-    offsets = torch.randint(0, 2 * recipe.padding + 1, (images, 2), generator=generator)
-    flipped = torch.rand(images, generator=generator) < (0.5 if recipe.flip else 0)
-    return Choices(offsets, flipped)
+def draw(recipe: Augmentation, key: int, rows: slice, device: torch.device) -> Choices:
+    """Choose for the images `rows` of a batch: a function of `key` (see `randomness.key`) and of the place in the batch."""
+    words = random_words(key, 3 * rows.start, 3 * (rows.stop - rows.start), device).view(-1, 3)
+    offsets = words[:, :2].bitwise_and(2**62 - 1).remainder(2 * recipe.padding + 1)
+    return Choices(offsets, words[:, 2] < 0)
 
 
 def augment(images: Tensor, recipe: Augmentation, choices: Choices) -> Tensor:
@@ -36,12 +33,11 @@ def augment(images: Tensor, recipe: Augmentation, choices: Choices) -> Tensor:
     n, _, height, width = images.shape
     device = images.device
     if recipe.padding:
-        offsets = choices.offsets.to(device)
-        rows = offsets[:, :1] + torch.arange(height, device=device)  # [N, H]
-        columns = offsets[:, 1:] + torch.arange(width, device=device)  # [N, W]
+        rows = choices.offsets[:, :1] + torch.arange(height, device=device)  # [N, H]
+        columns = choices.offsets[:, 1:] + torch.arange(width, device=device)  # [N, W]
         padded = functional.pad(images, (recipe.padding,) * 4)
         batch = torch.arange(n, device=device)[:, None, None]
         images = padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if recipe.flip:
-        images = torch.where(choices.flipped.to(device)[:, None, None, None], images.flip(3), images)
+        images = torch.where(choices.flipped[:, None, None, None], images.flip(3), images)
     return images

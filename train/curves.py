@@ -27,7 +27,7 @@ class Curves:
     folder: Path
     recipe: str
     experiment: str | None
-    """The published experiment that the run repeats."""
+    """The published experiment that the run repeats, by the paper's protocol: with a rate that falls in steps."""
     epochs: Sequence[Epoch]
 
     def measured(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -59,13 +59,14 @@ def read(folder: Path) -> Curves:
     try:
         recipe: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))  # unchecked: any version's recipe has curves
         name, experiment = recipe["name"], recipe.get("experiment")
+        protocol = recipe.get("schedule", {}).get("kind", "stepped") == "stepped"
         if not isinstance(name, str) or not isinstance(experiment, str | None):
             raise ValueError("name and experiment are no strings")
     except KeyError as error:
         raise RunError(f"'{file}' has no key {error}: give the folder of a run that nin-onnx train made") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"'{file}' is no run's recipe ({error}): give the folder of a run that nin-onnx train made") from error
-    return Curves(folder, name, experiment, epochs)
+    return Curves(folder, name, experiment if protocol else None, epochs)
 
 
 def compare(curves: Curves) -> Comparison | None:

@@ -16,7 +16,12 @@ def choose(name: str) -> torch.device:
         raise NinOnnxError("the device 'cuda' is not here: torch finds no NVIDIA GPU; use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name) if name == "cpu" else torch.device(name, int(os.environ.get("LOCAL_RANK", "0")))
+    if name == "cpu":
+        return torch.device(name)
+    number = int(os.environ.get("LOCAL_RANK", "0"))
+    if number >= torch.cuda.device_count():
+        raise NinOnnxError(f"process {number + 1} of this machine finds {torch.cuda.device_count()} GPUs: lower --nproc-per-node")
+    return torch.device(name, number)
 
 
 def set_up(device: torch.device, *, deterministic: bool) -> None:

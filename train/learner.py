@@ -37,12 +37,16 @@ class Learner:
         if self.team.size > 1:
             parallel = DistributedDataParallel(self.forward, gradient_as_bucket_view=True)
             self.forward, self.unsynchronised = parallel, parallel.no_sync
+            # Its first pass sums the gradients in another order than those that follow; a resumed run has had it too.
+            parallel(torch.zeros(1, *self.network.architecture.input, device=device)).sum().backward()
+            parallel.zero_grad()
         self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
         settings = recipe.optimizer
         groups = parameter_groups(self.network, settings)
         self.sgd = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
         for weight in self.network.parameters():  # made here, not by the first step: `restore` finds all that `state` names
             self.sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        self.first_bias = next(weight for name, weight in self.network.named_parameters() if name.endswith("bias"))
         self.silent = torch.zeros((), dtype=torch.int64, device=device)
         """Steps in a row in which no gradient reached the first layer."""
 
@@ -65,8 +69,8 @@ class Learner:
         """
         self.network.train()
         augmentation, mine = self.recipe.augmentation, self.team.part(len(labels))
-        choices = draw(augmentation, len(labels), seeded(self.seed, Purpose.AUGMENTATION, number))
-        x = augment(self.preprocessing(images[mine]), augmentation, choices.of(mine))
+        choices = draw(augmentation, key(self.seed, Purpose.AUGMENTATION, number), mine, self.device)
+        x = augment(self.preprocessing(images[mine]), augmentation, choices)
         micro_batches = x.contiguous(memory_format=torch.channels_last).split(self.micro_batch)  # [n, C, H, W]
         truths = labels[mine].split(self.micro_batch)
         for layer, dropout in enumerate(self.dropouts):
@@ -86,9 +90,8 @@ class Learner:
             loss += part_loss.detach()
             wrong += (scores.argmax(1) != truth).sum()
             first += len(truth)
-        first_bias = next(parameter for name, parameter in self.network.named_parameters() if name.endswith("bias"))
-        assert first_bias.grad is not None
-        self.silent.copy_(torch.where(first_bias.grad.any(), 0, self.silent + 1))
+        assert self.first_bias.grad is not None
+        self.silent.copy_(torch.where(self.first_bias.grad.any(), 0, self.silent + 1))
         self.sgd.step()
         self.sgd.zero_grad()
         if self.average is not None:

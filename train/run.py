@@ -16,7 +16,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,20 +66,37 @@ class Run:
         return self.folder / "preprocessing.safetensors"
 
     def check_new(self) -> None:
-        """Raise `RunError` unless the folder is absent or empty."""
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        """Raise `RunError` unless the folder is absent, empty, or what a run that was killed while it began has left."""
+        if self.folder.exists() and not (self.folder.is_dir() and self._begun_at_most()):
             resume = f", or go on with it: nin-onnx train --resume {self.folder}" if self.state.exists() else ""
             raise RunError(f"'{self.folder}' is there already, and nothing is overwritten: choose another --out{resume}")
 
-    def create(self, recipe: Recipe) -> None:
-        """Make the folder and write the recipe into it; raises `RunError` for one that holds anything."""
+    def _begun_at_most(self) -> bool:
+        """Whether all that the folder holds is what `create` wrote, the preprocessing first."""
+        files = [path for path in self.folder.iterdir() if not path.match(".*.part")]
+        return not files or (self.preprocessing in files and {*files} <= {self.preprocessing, self.folder / "recipe.toml"})
+
+    def check_resumable(self) -> None:
+        """Raise `RunError` unless the run can go on."""
+        if self.model.exists():
+            raise RunError(f"the run '{self.folder}' has ended: nin-onnx export {self.folder}")
+        if not self.folder.is_dir():
+            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self.folder}")
+        if not self.state.exists():
+            raise RunError(f"'{self.folder}' holds no state.safetensors to resume from: train it afresh with another --out")
+
+    def create(self, recipe: Recipe, write_preprocessing: Callable[[Path], None]) -> None:
+        """Make the folder, and write preprocessing and recipe into it; raises `RunError` for one that holds anything."""
         self.check_new()
+        self.clear()
+        write_preprocessing(self.preprocessing)
         atomic.write_text(self.folder / "recipe.toml", recipes.to_toml(recipe))
 
     def discard(self) -> None:
-        """Remove what `create` made."""
-        for file in (self.folder / "recipe.toml", self.preprocessing):
+        """Remove what a run wrote that came to nothing."""
+        for file in (self.state, self.preprocessing, self.folder / "recipe.toml", self.folder / "metrics.csv"):
             file.unlink(missing_ok=True)
+        self.clear()
         with contextlib.suppress(OSError):  # the folder holds something else
             self.folder.rmdir()
 

@@ -10,22 +10,22 @@ import torch
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Optimizer, Recipe, Schedule
 
-__all__ = ["DROPS", "average_weights", "ended", "parameter_groups", "plateaus", "rate_factor", "set_rate"]
+__all__ = ["average_weights", "ended", "parameter_groups", "plateaus", "rate_factor", "set_rate", "warnings"]
 
 
 DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
 
 
-def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int, plateaus: int = 0) -> float:
+def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int, stops: int = 0) -> float:
     """What the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at the schedule's highest.
 
-    `plateaus` are those of the epochs before.
+    `stops` are the `plateaus` of the epochs before.
     """
     if schedule.kind == "stepped":
         epoch = step // steps_per_epoch
         return 0.1 ** sum(epoch >= drop for drop in schedule.drops)
     if schedule.kind == "plateau":
-        return 0.1**plateaus
+        return 0.1**stops
     rising = schedule.warm_up * steps
     if step < rising:
         return (step + 1) / (math.floor(rising) + 1)
@@ -52,6 +52,17 @@ def ended(recipe: Recipe, errors: Sequence[float], classes: int) -> bool:
     if len(errors) >= recipe.train.epochs:
         return True
     return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > DROPS
+
+
+def warnings(recipe: Recipe) -> list[str]:
+    """A line for what is allowed and hardly meant: drops of the rate that lie behind the last epoch."""
+    late = [drop for drop in recipe.schedule.drops if drop >= recipe.train.epochs]
+    if recipe.schedule.kind != "stepped" or not late:
+        return []
+    return [
+        f"the rate will not fall after epoch {', '.join(map(str, late))} (schedule.drops), since epoch {recipe.train.epochs} "
+        "is the last (train.epochs): set both"
+    ]
 
 
 def parameter_groups(network: Network, optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nin_onnx import atomic
 from nin_onnx.errors import RunError
-from nin_onnx.train import trainer
+from nin_onnx.train import team, trainer
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Run
 from nin_onnx.train.summary import over_seeds
@@ -38,7 +38,8 @@ def train_seeds(
         begun = run.model.exists() or run.state.exists()
         if begun and run.recipe() != recipe:
             raise RunError(f"'{run.folder}' is a run of another recipe: choose another --out")
-        echo(f"seed {seed}")
+        if team.leads():
+            echo(f"seed {seed}")
         if run.model.exists():
             summaries.append(run.summary())
         elif run.state.exists():
@@ -46,5 +47,6 @@ def train_seeds(
         else:
             summaries.append(trainer.train(recipe, run.folder, seed=seed, **how))
     summary = over_seeds(summaries)
-    atomic.write_text(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    if team.leads():
+        atomic.write_text(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
@@ -11,6 +12,8 @@ from torch import Tensor, distributed
 from nin_onnx.errors import TrainingError
 
 __all__ = ["Team", "joined", "leads"]
+
+PATIENCE = timedelta(hours=2)  # the leader may have a large data set to download and to whiten while the others wait
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Team:
     def leads(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
+
+    @property
+    def leads_its_machine(self) -> bool:
+        """Whether this is the process that downloads."""
+        return self.size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
 
     def part(self, count: int) -> slice:
         """Which of `count` things in a row fall to this process."""
@@ -70,17 +78,21 @@ def leads() -> bool:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Team]:
-    """The team of this process; a process that ends takes the others with it, each with its reason (`TrainingError`)."""
+    """The team of this process; one that ends takes the others with it, each with its reason (`TrainingError`)."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun did not start this
         yield Team()
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
+    else:
+        distributed.init_process_group("gloo", timeout=PATIENCE)
     team = Team(distributed.get_rank(), distributed.get_world_size())
     try:
         yield team
-    except RuntimeError as error:
-        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+    except BaseException as error:
+        if device.type == "cpu":  # with NCCL this may wait for processes that never come; torchrun ends those
+            distributed.destroy_process_group()
+        if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(f"process {team.rank} lost another one of this training: that one says why") from error
         raise
-    finally:
-        distributed.destroy_process_group()
+    distributed.destroy_process_group()

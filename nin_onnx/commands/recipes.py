@@ -19,6 +19,8 @@ class Row:
     measured: str | None
     cost: str | None
     epochs: int
+    at_most: bool
+    """Whether the training may end sooner, by the paper's rule."""
     petaflop: float | None
     """10¹⁵ operations of the whole training: forward and backward, two for each multiply-add."""
 
@@ -58,6 +60,7 @@ def _row(name: str) -> Row:
         measured.error if measured else None,
         measured.cost if measured else None,
         recipe.train.epochs,
+        recipe.schedule.kind == "plateau",
         work,
     )
 
@@ -69,6 +72,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.place or "",
         row.measured or "not run",
         row.cost or "",
-        str(row.epochs),
+        f"{'≤ ' if row.at_most else ''}{row.epochs}",
         f"{row.petaflop:.1f}" if row.petaflop is not None else "",
     )

@@ -13,8 +13,17 @@ __all__ = ["train"]
 
 @click.command(short_help="Train a recipe into a run folder.")
 @click.argument("recipe", required=False)
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run instead.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-seedN]")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with an interrupted run instead; name its --device and --data-dir again.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The run's folder.  [default: runs/RECIPE-seedN; with --seeds runs/RECIPE-seeds]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of every random choice.  [default: 0]")
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="N runs, from --seed on: mean ± standard deviation.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40.")
@@ -25,7 +34,9 @@ __all__ = ["train"]
     show_default=True,
     help="auto: CUDA where there is one.",
 )
-@click.option("--deterministic", is_flag=True, help="The same bytes every time on CUDA too; slower. The CPU always does.")
+@click.option(
+    "--deterministic", is_flag=True, help="On CUDA too the same bytes every time, which is slower; a CPU always gives them."
+)
 @data_dir_option
 @json_option
 def train(
@@ -45,7 +56,7 @@ def train(
     Data that is not on this machine is downloaded first. With train.validation=N the last N training images are held out and
     the test set is left alone; otherwise it is looked at once, at the end. Ctrl-C finishes the step and saves.
 
-    Several devices: torchrun --nproc-per-node N -m nin_onnx train RECIPE
+    On several devices: torchrun --nproc-per-node N -m nin_onnx train RECIPE
     """
     require("training", "train", "torch", "safetensors")
     from nin_onnx.train import recipe as recipes

@@ -84,3 +84,12 @@ def test_a_run_of_another_experiment_is_not_compared(experiment: str | None) -> 
 
 def test_a_run_that_measured_neither_is_not_compared() -> None:
     assert compare(curves({}, {}, 3)) is None
+
+
+def test_a_run_with_another_schedule_than_the_papers_is_not_compared_with_its_figure(tmp_path: Path) -> None:
+    for kind, expected in (("stepped", "cifar10"), ("one-cycle", None)):
+        run = tmp_path / kind
+        run.mkdir()
+        (run / "recipe.toml").write_text(f'name = "x"\nexperiment = "cifar10"\n[schedule]\nkind = "{kind}"\n')
+        Run(run).write_metrics([Epoch(1, 0.1, 2.25, 80.0, None, 70.5, 1.5, 100.0)])
+        assert read(run).experiment == expected

@@ -12,8 +12,19 @@ CPU = torch.device("cpu")
 def test_auto_is_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for there, expected in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
         assert device.choose("auto").type == expected
         assert device.choose("cpu").type == "cpu"
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own_or_is_told_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert device.choose("cuda") == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(NinOnnxError, match=r"^process 3 of this machine finds 2 GPUs: lower --nproc-per-node$"):
+        device.choose("cuda")
 
 
 def test_cuda_without_a_gpu_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import csv
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def quiet(line: str) -> None:
 
 
 class Killed(BaseException):
-    """Ends a training as SIGKILL does: nothing of ours runs after it."""
+    """Stands for SIGKILL: no handler of ours is for it."""
 
 
 @pytest.fixture
@@ -119,9 +120,6 @@ def test_a_run_that_was_killed_in_any_step_ends_as_an_undisturbed_one(
         patch.setattr(Learner, "step", killed)
         with pytest.raises(Killed):
             trainer.train(tiny_recipe(), run, on="cpu", echo=quiet)
-    if number == 0:
-        assert not run.exists()  # nothing was there to be kept
-        return
     trainer.resume(run, on="cpu", echo=quiet)
     assert same(run, undisturbed)
 
@@ -164,22 +162,46 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_the_last_state(
     assert same(run, undisturbed)
 
 
-def test_a_run_that_was_stopped_at_once_in_its_first_epoch_leaves_nothing_and_says_so(
+def test_a_run_that_was_stopped_at_once_in_its_first_steps_goes_on_from_its_beginning(
     tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted]
 ) -> None:
-    run = tmp_path / "run"
+    run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    trainer.train(tiny_recipe(), undisturbed, on="cpu", echo=quiet)
     error = stop_at(1, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet), signals=2)
-    assert str(error) == "stopped in the first epoch: nothing is kept"
-    assert not run.exists()
+    assert str(error).endswith(f"go on with nin-onnx train --resume {run}")
+    trainer.resume(run, on="cpu", echo=quiet)
+    assert same(run, undisturbed)
+
+
+def test_a_run_that_was_killed_while_it_began_can_be_begun_again(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    trainer.train(tiny_recipe(), undisturbed, on="cpu", echo=quiet)
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nin_onnx.train.state.write", killed)
+        with pytest.raises(Killed):
+            trainer.train(tiny_recipe(), run, on="cpu", echo=quiet)
     with pytest.raises(RunError, match=r"run' holds no state.safetensors to resume from: train it afresh with another --out$"):
         trainer.resume(run, on="cpu", echo=quiet)
+    trainer.train(tiny_recipe(), run, on="cpu", echo=quiet)
+    assert same(run, undisturbed)
+
+
+def test_a_folder_that_is_no_run_is_not_resumed(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"none' is no run folder: make one with nin-onnx train RECIPE --out "):
+        trainer.resume(tmp_path / "none", on="cpu", echo=quiet)
 
 
 def test_sigterm_is_answered_as_ctrl_c_is_and_the_signals_mean_afterwards_what_they_meant_before(
     tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setattr(trainer, "set_rate", lambda sgd, rate: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("nin_onnx.train.schedule.set_rate", lambda sgd, rate: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted, match=r"^stopped at step 1 of 4 in epoch 1 of 3: go on with "):
         trainer.train(tiny_recipe(), tmp_path / "run", on="cpu", echo=quiet)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -204,7 +226,7 @@ def test_a_run_whose_metrics_were_written_just_before_it_was_killed_has_no_line_
     write = checkpoint.write
 
     def killed(path: Path, tensors: Any, description: Any) -> None:
-        if path.name == "model.safetensors" or len(description.get("epochs", ())) == 3:
+        if path.name == "model.safetensors" or len(description.get("state", {}).get("epochs", ())) == 3:
             raise KeyboardInterrupt
         write(path, tensors, description)
 
@@ -261,7 +283,8 @@ def _of_a_model(state: Path) -> None:
 
 def _without_seed(state: Path) -> None:
     tensors, description = checkpoint.read(state)
-    checkpoint.write(state, tensors, {"epochs": description["epochs"]})
+    del description["state"]["seed"]
+    checkpoint.write(state, tensors, description)
 
 
 def _no_table(state: Path) -> None:
@@ -276,7 +299,8 @@ def _of_other_layers(state: Path) -> None:
 
 def _unknown_figures(state: Path) -> None:
     tensors, description = checkpoint.read(state)
-    checkpoint.write(state, tensors, {**description, "epochs": [{"epoch": 1}]})
+    description["state"]["epochs"] = [{"epoch": 1}]
+    checkpoint.write(state, tensors, description)
 
 
 def _without_average(state: Path) -> None:
@@ -297,14 +321,40 @@ def test_a_state_that_does_not_fit_is_named(
         trainer.resume(run, on="cpu", echo=quiet)
 
 
+@pytest.mark.parametrize("key", ["average = 0.9", "learning_rate = 0.05", "padding = 1"])
 def test_a_state_beside_another_recipe_is_named(
-    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted]
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted], key: str
 ) -> None:
     run = tmp_path / "run"
     stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
     recipe = run / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("average = 0.9", "average = 0.0"))
-    with pytest.raises(RunError, match=r"^'.*state.safetensors' cannot be resumed here"):
+    name, _, value = key.partition(" = ")
+    recipe.write_text(recipe.read_text().replace(key, f"{name} = {float(value) / 2 if '.' in value else 2}"))
+    with pytest.raises(
+        RunError, match=r"state.safetensors' cannot be resumed here \(it is of another recipe than the recipe.toml"
+    ):
+        trainer.resume(run, on="cpu", echo=quiet)
+
+
+def test_other_conditions_than_those_that_decide_the_last_bits_are_told(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    said: list[str] = []
+    stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    trainer.resume(run, on="cpu", echo=said.append)
+    assert said[0] == "the last bits may differ from an undisturbed run's: threads: 1 before, 7 now"
+    assert said[1] == "resumed at step 1 of 4 in epoch 2 of 3"
+
+
+def test_a_run_goes_on_as_deterministically_as_it_began(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: Callable[..., Interrupted]
+) -> None:
+    run = tmp_path / "run"
+    error = stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", deterministic=True, echo=quiet))
+    assert str(error).endswith(" --deterministic")
+    with pytest.raises(RunError, match=r"its deterministic was True, here it is False"):
         trainer.resume(run, on="cpu", echo=quiet)
 
 
@@ -324,12 +374,19 @@ def test_a_run_does_not_go_on_in_another_precision(
 ) -> None:
     run = tmp_path / "run"
     stop_at(STEPS, lambda: trainer.train(tiny_recipe("train.epochs=2"), run, on="cpu", echo=quiet))
-    monkeypatch.setattr("nin_onnx.train.learner.precision", lambda name, device: torch.bfloat16)
-    with pytest.raises(RunError, match=r"its precision was torch\.float32, here it is torch\.bfloat16"):
+    monkeypatch.setattr("nin_onnx.train.device.precision", lambda name, device: torch.bfloat16)
+    with pytest.raises(RunError, match=r"its precision was float32, here it is bfloat16"):
         trainer.resume(run, on="cpu", echo=quiet)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may mount a small disk")
+def may_mount() -> bool:
+    """Whether this process may mount a disk of its own: as root, outside most containers."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="no small disk can be mounted")
 def test_a_disk_that_is_full_ends_the_training_in_one_line_and_the_last_state_can_be_read(tmp_path: Path) -> None:
     """A disk of 2 MB, which another file fills up after the first states are on it."""
     disk = tmp_path / "disk"
@@ -342,7 +399,7 @@ trainer.SAVE_EVERY = 0
 save = trainer._Training.save
 def filled(self):
     save(self)
-    if len(self.epochs) == 2:
+    if len(self.state.epochs) == 2:
         try:
             pathlib.Path({str(disk)!r}, "other").write_bytes(bytes(2 << 20))
         except OSError:
@@ -397,7 +454,7 @@ def test_an_interrupted_save_leaves_the_state_before_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write", interrupted)
-        with pytest.raises(Interrupted, match=r"^stopped at step 2 of 4 in epoch 2 of 3: go on with"):
+        with pytest.raises(Interrupted, match=r"^stopped at step 1 of 4 in epoch 2 of 3: go on with"):
             trainer.train(tiny_recipe(), run, on="cpu", echo=quiet)
     assert (run / "state.safetensors").read_bytes() == saves[-1] != b""
     assert not list(run.glob(".*"))

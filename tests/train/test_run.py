@@ -13,17 +13,23 @@ from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Epoch, Run
 
 
+def fitted(path: Path) -> None:
+    """Stands for the fitted preprocessing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"fitted")
+
+
 def test_a_new_run_holds_the_resolved_recipe(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     run, recipe = Run(tmp_path / "runs" / "one"), tiny_recipe("train.epochs=7", "name=seven")
-    run.create(recipe)
-    assert [path.name for path in run.folder.iterdir()] == ["recipe.toml"]
+    run.create(recipe, fitted)
+    assert {path.name for path in run.folder.iterdir()} == {"recipe.toml", "preprocessing.safetensors"}
     assert run.recipe() == recipe
 
 
 def test_an_empty_folder_may_become_a_run(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     run = Run(tmp_path / "empty")
     run.folder.mkdir()
-    run.create(tiny_recipe())
+    run.create(tiny_recipe(), fitted)
     assert run.recipe() == tiny_recipe()
 
 
@@ -33,15 +39,28 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, tiny_recipe: Callable[
     run.folder.mkdir()
     (run.folder / content).write_text("kept")
     with pytest.raises(RunError, match=r"run' is there already, and nothing is overwritten: choose another --out") as raised:
-        run.create(tiny_recipe())
+        run.create(tiny_recipe(), fitted)
     assert (f"nin-onnx train --resume {run.folder}" in str(raised.value)) == (content == "state.safetensors")
     assert [(path.name, path.read_text()) for path in run.folder.iterdir()] == [(content, "kept")]
+
+
+@pytest.mark.parametrize("left", [{"preprocessing.safetensors"}, {"preprocessing.safetensors", "recipe.toml"}, {".x.part"}])
+def test_what_a_run_left_that_was_killed_while_it_began_is_no_hindrance(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], left: set[str]
+) -> None:
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    for name in left:
+        (run.folder / name).write_text("left")
+    run.create(tiny_recipe(), fitted)
+    assert run.recipe() == tiny_recipe()
+    assert {path.name for path in run.folder.iterdir()} == {"recipe.toml", "preprocessing.safetensors"}
 
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(RunError, match="is there already"):
-        Run(tmp_path / "file").create(tiny_recipe())
+        Run(tmp_path / "file").create(tiny_recipe(), fitted)
     assert (tmp_path / "file").read_text() == "kept"
 
 

@@ -133,6 +133,45 @@ def test_a_process_that_fails_ends_the_whole_training_with_its_reason(tmp_path: 
     assert "the disk of this process is on fire" in done.stderr
 
 
+STOPPED = """
+# Trains the digits; in the process of rank 1 alone the user presses Ctrl-C in step STOP_AT.
+import os, signal, sys
+from nin_onnx import cli
+from nin_onnx.train import learner
+
+step = learner.Learner.step
+def interrupted(self, images, labels, number):
+    if (os.environ["RANK"], str(number)) == ("1", os.environ.get("STOP_AT")):
+        signal.raise_signal(signal.SIGINT)
+    return step(self, images, labels, number)
+learner.Learner.step = interrupted
+sys.argv[0] = "nin-onnx"
+cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_three_processes_stop_together_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """Three, since the order in which two gradients are added does not matter."""
+    three = tuple("3" if part == "2" else part for part in TORCHRUN)
+    code, settings = script(tmp_path, STOPPED), ("--set", "train.epochs=4", "--set", "train.validation=100")
+    whole = run((*three, sys.executable, code, "train", "digits", *settings, "--out", str(tmp_path / "whole")))
+    assert whole.returncode == 0, whole.stderr
+    command = (*three, sys.executable, code, "train")
+    stopped = run((*command, "digits", *settings, "--out", str(tmp_path / "run")), {"STOP_AT": "33"})
+    assert stopped.returncode != 0
+    assert "stopped at step 20 of 21 in epoch 2 of 4: go on with torchrun --nproc-per-node 3 -m nin_onnx train" in stopped.stderr
+    resumed = run((*command, "--resume", str(tmp_path / "run")))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed at step 20 of 21 in epoch 2 of 4" in resumed.stdout
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole"))
+    assert one == other
+    figures = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("run", "whole")]
+    assert figures[0]["curve"] == figures[1]["curve"]
+    assert figures[0]["validation_error"] is not None
+
+
 @pytest.mark.slow
 def test_more_processes_than_images_in_the_last_batch_are_refused(tmp_path: Path) -> None:
     """1,437 images in batches of 359 leave 1."""

@@ -16,6 +16,7 @@ from nin_onnx.errors import DataError, RecipeError, RunError
 from nin_onnx.train import trainer
 from nin_onnx.train.checkpoint import load_classifier
 from nin_onnx.train.learner import Learner
+from nin_onnx.train.preprocessing import Preprocessing
 from nin_onnx.train.recipe import Recipe
 
 Recipes = Callable[..., Recipe]
@@ -267,6 +268,34 @@ def test_by_the_papers_rule_the_rate_falls_when_the_training_error_does_not(tmp_
         errors = [float(row["train_error"]) for row, own in zip(rows, rates, strict=True) if own == rate]
         assert min(errors[-2:]) >= min(errors[:-2])  # the last two brought nothing new
         assert len(errors) == 3 or errors[-3] == min(errors)
+
+
+def test_preprocessing_is_fitted_where_the_images_are_before_it_moves_to_the_device(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU its buffers and the images would lie on two devices."""
+    fitted: list[str] = []
+    fit, made = Preprocessing.fit, Learner.__init__
+
+    def fitting(self: Preprocessing, images: torch.Tensor, batch: int = 1000) -> None:
+        fitted.append(f"fit on {images.device}")
+        fit(self, images, batch)
+
+    def moving(self: Learner, *arguments: Any) -> None:
+        fitted.append("moved")
+        made(self, *arguments)
+
+    monkeypatch.setattr(Preprocessing, "fit", fitting)
+    monkeypatch.setattr(Learner, "__init__", moving)
+    train(tiny_recipe("train.epochs=1"), tmp_path / "run")
+    assert fitted == ["fit on cpu", "moved"]
+
+
+def test_a_drop_of_the_rate_behind_the_last_epoch_is_told(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    said: list[str] = []
+    recipe = tiny_recipe("schedule.kind=stepped", "schedule.drops=[2, 3, 200]")
+    trainer.train(recipe, tmp_path / "run", on="cpu", echo=said.append)
+    assert said[0].startswith("the rate will not fall after epoch 3, 200 (schedule.drops), since epoch 3 is the last")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")

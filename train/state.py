@@ -1,0 +1,80 @@
+"""What an interrupted run goes on from: its tensors, its place, and the conditions that its bytes depend on."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nin_onnx.errors import RunError
+from nin_onnx.train import checkpoint
+from nin_onnx.train.recipe import Recipe
+from nin_onnx.train.run import Epoch, Run
+
+__all__ = ["Conditions", "State", "read", "unusable", "write"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Beside recipe and seed, all that decides the last bits of the weights."""
+
+    dataset: str
+    """Fingerprint of the training images."""
+    precision: str
+    deterministic: bool
+    device: str
+    processes: int
+    threads: int
+    torch: str = torch.__version__
+    python: str = field(default_factory=platform.python_version)
+
+    MUST_AGREE = ("dataset", "precision", "deterministic")
+
+
+@dataclass
+class State:
+    """The place in a training: the epochs that are over, and in the one that is not the steps that are done."""
+
+    seed: int
+    epochs: list[Epoch] = field(default_factory=list)
+    steps: int = 0
+    """Of the epoch that is not over; `seconds` are theirs."""
+    seconds: float = 0.0
+
+
+def write(run: Run, recipe: Recipe, state: State, conditions: Conditions, tensors: Mapping[str, Tensor]) -> None:
+    """Write `run`'s state."""
+    description = {"recipe": asdict(recipe), "conditions": asdict(conditions), "state": asdict(state)}
+    checkpoint.write(run.state, tensors, description)
+
+
+def read(run: Run, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[str, Tensor], list[str]]:
+    """`run`'s state, its tensors, and a line for each condition that was another one when it was written.
+
+    Raises `RunError` for a state of another recipe, and where a condition differs that must not.
+    """
+    tensors, description = checkpoint.read(run.state)
+    try:
+        before, now = description["conditions"], asdict(conditions)
+        if description["recipe"] != json.loads(json.dumps(asdict(recipe))):
+            raise ValueError("it is of another recipe than the recipe.toml beside it")
+        for name in Conditions.MUST_AGREE:
+            if before[name] != now[name]:
+                raise ValueError(f"its {name} was {before[name]}, here it is {now[name]}")
+        differing = [f"{name}: {before[name]} before, {now[name]} now" for name in now if before[name] != now[name]]
+        kept: dict[str, Any] = description["state"]
+        state = State(kept["seed"], [Epoch(**epoch) for epoch in kept["epochs"]], kept["steps"], kept["seconds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise unusable(run, error) from error
+    return state, tensors, differing
+
+
+def unusable(run: Run, reason: object) -> RunError:
+    """The error for a state that cannot be gone on from here."""
+    return RunError(
+        f"'{run.state}' cannot be resumed here ({' '.join(str(reason).split())}): resume where it began, or train afresh with "
+        "another --out"
+    )
