@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.runtimes.model import ModelFile
 
-__all__ = ["Facts", "Runtime", "Unusable"]
+__all__ = ["Facts", "Runtime", "Unusable", "need"]
 
 
 class Unusable(Exception):
@@ -21,6 +22,12 @@ class Unusable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.install = install
+
+
+def need(package: str, extra: str, module: str | None = None) -> None:
+    """Raise `Unusable` where `package`, whose module has the same name unless told, is not installed; imports nothing."""
+    if find_spec(module or package) is None:
+        raise Unusable(f"the package '{package}' is not installed", f"pip install 'nin-onnx[{extra}]'")
 
 
 @dataclass(frozen=True)
@@ -36,17 +43,22 @@ class Facts:
     providers: tuple[str, ...] | None = None
     assignment: Mapping[str, Mapping[str, int]] | None = None
     """For each provider the operators that it was given, and how many of each."""
+    fast_convolution: bool = False
+    """Whether convolutions may trade digits for speed, as Winograd's algorithm does; declared by the runtime's file."""
 
 
 class Runtime(ABC):
     """Something that executes a model.
 
     The two class methods are asked in the user's process, so they import nothing heavy; the rest happens in a worker
-    process of its own. The images that come fit the model: `ModelFile` has checked them for all runtimes.
+    process of its own, whose current folder it may write to and which is removed with it. The images that come fit the
+    model: `ModelFile` has checked them for all runtimes.
     """
 
     images: ClassVar[int | None] = None
     """How many images of a data set it does unless told otherwise; None for all."""
+    by_default: ClassVar[bool] = True
+    """Whether it runs where no runtime is named."""
 
     @classmethod
     @abstractmethod

@@ -34,16 +34,15 @@ def evaluate(
     time_limit: float = 600.0,
     progress: Callable[[str], object] = lambda runtime: None,
 ) -> Report:
-    """Run `model` on `runtimes` (None: all that are known) and judge each.
+    """Run `model` on `runtimes` (None: all that are known, but for those that are only for asking) and judge each.
 
     Golden vectors are looked for beside the model. Of `dataset` each runtime does the first `limit` images (None: as many
     as it does by default). `threads`: None for all cores. `time_limit`: seconds for one runtime, its start included.
     `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
     anything runs; after that whatever a runtime does is an outcome in the report.
     """
-    names = tuple(RUNTIMES) if runtimes is None else tuple(dict.fromkeys(runtimes))
-    for name in names:
-        runtime(name)
+    kinds = {name: runtime(name) for name in (RUNTIMES if runtimes is None else runtimes)}
+    names = tuple(name for name, kind in kinds.items() if runtimes is not None or kind.by_default)
     file = read_model(model)
     golden = read_golden(model.parent)
     if dataset is not None:

@@ -11,7 +11,7 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.job import Answer
-from nin_onnx.runtimes.parity import compare, defect
+from nin_onnx.runtimes.parity import allowed, compare, defect
 from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
 from nin_onnx.verdict import measure
@@ -50,7 +50,7 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
     parity = accuracy = None
     problems = []
     if yardstick.golden:
-        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, answer.facts.precision if answer.facts else None)
+        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, allowed(answer.facts))
         problems.append(yardstick.golden_problem or parity.problem)
     if yardstick.dataset:
         outputs = answer.feeds["dataset"]

@@ -12,7 +12,7 @@ from nin_onnx.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ModelFile", "read_model"]
+__all__ = ["ModelFile", "input_name", "output_names", "read_model"]
 
 Dimension = int | str | None
 """A size, the name of a free one, or nothing."""
@@ -82,6 +82,22 @@ def read_model(path: Path) -> ModelFile:
             f"'{path}' is no valid ONNX file, is truncated, or is too new for this onnx ({reason}): "
             "export it again, give another, or pip install -U onnx"
         ) from error
+
+
+def input_name(path: Path) -> str:
+    """What the graph at `path` calls its input."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return str(next(value.name for value in graph.input if value.name not in weights))
+
+
+def output_names(path: Path) -> tuple[str, ...]:
+    """What the graph at `path` calls its outputs, in its own order."""
+    import onnx
+
+    return tuple(value.name for value in onnx.load(path).graph.output)
 
 
 def _input(path: Path, model: "onnx.ModelProto") -> tuple[Dimension, ...]:

@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+from nin_onnx.runtimes.contract import Facts, Runtime, need
 
 __all__ = ["OnnxRuntime", "packages"]
 
@@ -38,8 +37,7 @@ class OnnxRuntime(Runtime):
 
     @classmethod
     def check(cls) -> None:
-        if find_spec("onnxruntime") is None:
-            raise Unusable("the package 'onnxruntime' is not installed", "pip install 'nin-onnx[cpu]'")
+        need("onnxruntime", "cpu")
 
     def load(self, model: Path, threads: int) -> None:
         import onnxruntime

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
+from nin_onnx.runtimes.contract import Facts
 
-__all__ = ["TOLERANCES", "Parity", "compare", "defect"]
+__all__ = ["FAST_CONVOLUTION", "TOLERANCES", "Parity", "allowed", "compare", "defect"]
 
 TOLERANCES = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 5e-3, "bf16": 2e-2}
 """By precision: how large a difference may be, in units of the largest absolute value of the whole golden set."""
+FAST_CONVOLUTION = 1e-4
+"""The same for a runtime whose convolutions trade digits for speed."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,18 @@ class Parity:
         return max(self.differences.values(), default=None)
 
 
-def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, precision: str | None) -> Parity:
-    """Compare all that the golden vectors hold; a precision that is not told is judged as fp32, the strictest.
+def allowed(facts: Facts | None) -> float:
+    """How large a difference may be for what ran; a precision that is not told is judged as fp32, the strictest."""
+    exact = TOLERANCES["fp32"]
+    precise = TOLERANCES.get(facts.precision or "fp32", exact) if facts else exact
+    return max(precise, FAST_CONVOLUTION) if facts and facts.fast_convolution else precise
+
+
+def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, tolerance: float) -> Parity:
+    """Compare all that the golden vectors hold.
 
     Every output decides, not only the logits: a wrong Softmax is wrong.
     """
-    tolerance = TOLERANCES.get(precision or "fp32", TOLERANCES["fp32"])
     for name, expected in golden.outputs.items():
         problem = defect(outputs, name, expected.shape)
         if not np.isfinite(expected).all():

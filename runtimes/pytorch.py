@@ -2,19 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
 from nin_onnx.runtimes.model import ModelFile
 
 __all__ = ["PyTorch"]
-
-INSTALL = "pip install 'nin-onnx[train]'"
 
 
 class PyTorch(Runtime):
@@ -22,9 +19,8 @@ class PyTorch(Runtime):
 
     @classmethod
     def check(cls) -> None:
-        for package in ("torch", "safetensors"):
-            if find_spec(package) is None:
-                raise Unusable(f"the package '{package}' is not installed", INSTALL)
+        need("torch", "train")
+        need("safetensors", "train")
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:

@@ -12,6 +12,12 @@ RUNTIMES = {
     "pytorch": "nin_onnx.runtimes.pytorch:PyTorch",
     "onnxruntime": "nin_onnx.runtimes.onnxruntime_cpu:OnnxRuntime",
     "onnxruntime-cuda": "nin_onnx.runtimes.onnxruntime_cuda:OnnxRuntimeCuda",
+    "openvino": "nin_onnx.runtimes.openvino:OpenVino",
+    "openvino-bf16": "nin_onnx.runtimes.openvino:OpenVinoBf16",
+    "opencv": "nin_onnx.runtimes.opencv:OpenCv",
+    "tract": "nin_onnx.runtimes.tract:Tract",
+    "ncnn": "nin_onnx.runtimes.ncnn:Ncnn",
+    "mnn": "nin_onnx.runtimes.mnn:Mnn",
     "reference": "nin_onnx.runtimes.reference:Reference",
 }
 """Name -> module:class. The first is what the others' label changes are counted against, where it runs."""
