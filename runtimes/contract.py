@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,6 +44,8 @@ class Facts:
     providers: tuple[str, ...] | None = None
     assignment: Mapping[str, Mapping[str, int]] | None = None
     """For each provider the operators that it was given, and how many of each."""
+    host: str | None = None
+    """The program that it runs in, where that is not Python, and its version."""
     fast_convolution: bool = False
     """Whether convolutions may trade digits for speed, as Winograd's algorithm does; declared by the runtime's file."""
 
@@ -55,6 +58,8 @@ class Runtime(ABC):
     model: `ModelFile` has checked them for all runtimes.
     """
 
+    package: ClassVar[str]
+    """What brings it, by the name under which it is installed."""
     images: ClassVar[int | None] = None
     """How many images of a data set it does unless told otherwise; None for all."""
     by_default: ClassVar[bool] = True
@@ -64,6 +69,14 @@ class Runtime(ABC):
     @abstractmethod
     def check(cls) -> None:
         """Raise `Unusable` where it cannot run on this machine."""
+
+    @classmethod
+    def installed(cls) -> str | None:
+        """The version of its package on this machine, None where it is absent."""
+        try:
+            return metadata.version(cls.package)
+        except metadata.PackageNotFoundError:
+            return None
 
     @classmethod  # noqa: B027 - most accept every model
     def accepts(cls, model: ModelFile) -> None:

@@ -2,8 +2,9 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,6 +24,16 @@ from nin_onnx.runtimes.report import Report
 __all__ = ["evaluate"]
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What is the same for all runtimes, but for the Python of some."""
+
+    limit: int | None
+    threads: int
+    time_limit: float
+    interpreters: Mapping[str, Path]
+
+
 def evaluate(
     model: Path,
     *,
@@ -32,16 +43,20 @@ def evaluate(
     batch: int = 128,
     threads: int | None = None,
     time_limit: float = 600.0,
+    interpreters: Mapping[str, Path] = MappingProxyType({}),
     progress: Callable[[str], object] = lambda runtime: None,
 ) -> Report:
     """Run `model` on `runtimes` (None: all that are known, but for those that are only for asking) and judge each.
 
     Golden vectors are looked for beside the model. Of `dataset` each runtime does the first `limit` images (None: as many
     as it does by default). `threads`: None for all cores. `time_limit`: seconds for one runtime, its start included.
+    `interpreters`: for a runtime another Python, which has it and what nin-onnx itself needs.
     `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
     anything runs; after that whatever a runtime does is an outcome in the report.
     """
     kinds = {name: runtime(name) for name in (RUNTIMES if runtimes is None else runtimes)}
+    for name in interpreters:
+        runtime(name)
     names = tuple(name for name, kind in kinds.items() if runtimes is not None or kind.by_default)
     file = read_model(model)
     golden = read_golden(model.parent)
@@ -54,7 +69,7 @@ def evaluate(
     if golden is not None and card is not None and golden.hash != card.golden:
         problem = "the golden vectors beside the model are not those that its card names"
     figure = published(card.experiment) if card and card.experiment else None
-    threads = threads or int(hardware()["cores"])
+    conditions = Conditions(limit, threads or int(hardware()["cores"]), time_limit, interpreters)
 
     answers: dict[str, Answer] = {}
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
@@ -62,7 +77,7 @@ def evaluate(
         feeds = _feeds(folder, golden, dataset, batch)
         for name in names:
             progress(name)
-            answers[name] = _ask(name, file, feeds, folder / name, limit=limit, threads=threads, time_limit=time_limit)
+            answers[name] = _ask(name, file, feeds, folder / name, conditions)
 
     return Report(
         model=file,
@@ -70,7 +85,7 @@ def evaluate(
         golden={"images": len(golden.images), "hash": golden.hash, "problem": problem} if golden else None,
         published=figure,
         rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure), named=runtimes is not None),
-        settings={"batch": batch, "limit": limit, "threads": threads, "time_limit": time_limit},
+        settings={"batch": batch, "limit": limit, "threads": conditions.threads, "time_limit": time_limit},
         hardware=hardware(),
         versions=versions(("numpy", "onnx")),
     )
@@ -88,22 +103,22 @@ def _feeds(folder: Path, golden: Golden | None, dataset: Dataset | None, batch: 
     return feeds
 
 
-def _ask(
-    name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, *, limit: int | None, threads: int, time_limit: float
-) -> Answer:
+def _ask(name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, conditions: Conditions) -> Answer:
     """What comes of one runtime."""
     kind = runtime(name)
     try:
-        kind.check()
+        if name not in conditions.interpreters:
+            kind.check()
         kind.accepts(model)
     except Unusable as reason:
         return Answer("skipped", reason.reason, reason.install)
     wanted = dict(feeds)
     if "dataset" in wanted:
         whole = wanted["dataset"]
-        wanted["dataset"] = replace(whole, images=min(whole.images, limit or kind.images or whole.images))
+        wanted["dataset"] = replace(whole, images=min(whole.images, conditions.limit or kind.images or whole.images))
     path = model.path.absolute()
-    answer = run_job(Job(RUNTIMES[name], str(path), threads, wanted), folder, time_limit)
+    job = Job(RUNTIMES[name], str(path), conditions.threads, wanted)
+    answer = run_job(job, folder, conditions.time_limit, conditions.interpreters.get(name))
     as_given = answer.reason
     for suffix in (".onnx", ".safetensors"):
         as_given = as_given and as_given.replace(str(path.with_suffix(suffix)), str(model.path.with_suffix(suffix)))

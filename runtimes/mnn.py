@@ -16,6 +16,8 @@ __all__ = ["Mnn"]
 class Mnn(Runtime):
     """One module, asked for high precision; it takes Winograd's algorithm for convolutions, and tells neither."""
 
+    package = "mnn"
+
     @classmethod
     def check(cls) -> None:
         need("mnn", "runtimes", module="MNN")
@@ -42,4 +44,4 @@ class Mnn(Runtime):
     def facts(self) -> Facts:
         import MNN
 
-        return Facts(package="mnn", version=MNN.version(), device="cpu", fast_convolution=True)
+        return Facts(package=self.package, version=MNN.version(), device="cpu", fast_convolution=True)

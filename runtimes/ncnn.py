@@ -1,5 +1,6 @@
 """ncnn on the CPU, from the graph that its converter pnnx makes of the variant with float32 input."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -22,12 +23,15 @@ HALVES = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf1
 class Ncnn(Runtime):
     """One network, which does one image at a time: ncnn knows no batches."""
 
+    package = "ncnn"
+
     @classmethod
     def check(cls) -> None:
         need("ncnn", "runtimes")
         need("pnnx", "runtimes")
 
     def load(self, model: Path, threads: int) -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # where others compute too, threads that spin take it all
         import ncnn
 
         self._outputs = output_names(model)
@@ -63,7 +67,7 @@ class Ncnn(Runtime):
         options = self._network.opt
         half = [option for option in HALVES if getattr(options, option)]
         return Facts(
-            package="ncnn",
+            package=self.package,
             version=ncnn.__version__,
             device="gpu" if options.use_vulkan_compute else "cpu",
             precision=None if half else "fp32",  # its options are all that it tells

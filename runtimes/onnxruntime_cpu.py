@@ -32,6 +32,7 @@ def packages() -> list[str]:
 class OnnxRuntime(Runtime):
     """One session, asked for one provider."""
 
+    package = "onnxruntime"
     provider: ClassVar[str] = "CPUExecutionProvider"
     options: ClassVar[dict[str, str]] = {}
 

@@ -15,6 +15,8 @@ __all__ = ["OpenCv"]
 class OpenCv(Runtime):
     """One network; it tells its version and its threads, and not what it computes in."""
 
+    package = "opencv-python-headless"
+
     @classmethod
     def check(cls) -> None:
         need("opencv-python-headless", "runtimes", module="cv2")
@@ -34,4 +36,4 @@ class OpenCv(Runtime):
     def facts(self) -> Facts:
         import cv2
 
-        return Facts(package="opencv-python-headless", version=cv2.__version__, device="cpu", threads=cv2.getNumThreads())
+        return Facts(package=self.package, version=cv2.__version__, device="cpu", threads=cv2.getNumThreads())

@@ -20,6 +20,7 @@ NO_WORK = ("Const", "Input", "Output")
 class OpenVino(Runtime):
     """One compiled model; its executed graph tells the precision of every convolution."""
 
+    package = "openvino"
     precision: ClassVar[str] = "f32"
 
     @classmethod
@@ -45,7 +46,7 @@ class OpenVino(Runtime):
         computed_in = {precision for kind, precision in kinds if kind in ("Convolution", "MatMul", "FullyConnected")}
         devices = tuple(self._compiled.get_property("EXECUTION_DEVICES"))
         return Facts(
-            package="openvino",
+            package=self.package,
             version=openvino.get_version().split("-")[0],
             device=", ".join(devices).lower(),
             precision=PRECISIONS.get(computed_in.pop()) if len(computed_in) == 1 else None,

@@ -17,6 +17,8 @@ __all__ = ["PyTorch"]
 class PyTorch(Runtime):
     """Runs `model.safetensors`, of which `model.onnx` was exported."""
 
+    package = "torch"
+
     @classmethod
     def check(cls) -> None:
         need("torch", "train")
@@ -53,7 +55,7 @@ class PyTorch(Runtime):
         exact = all(weight.dtype == torch.float32 for weight in self._classifier.parameters())
         exact = exact and torch.get_float32_matmul_precision() == "highest"  # "medium" is bfloat16 on some processors
         return Facts(
-            package="torch",
+            package=self.package,
             version=torch.__version__,
             device="cpu",
             precision="fp32" if exact else None,

@@ -15,6 +15,7 @@ __all__ = ["Reference"]
 class Reference(Runtime):
     """Does the first 1,000 images of a data set unless told otherwise, at about ten a second."""
 
+    package = "onnx"
     images = 1_000
 
     @classmethod
@@ -34,4 +35,4 @@ class Reference(Runtime):
     def facts(self) -> Facts:
         import onnx
 
-        return Facts(package="onnx", version=onnx.__version__, device="cpu", precision="fp32")
+        return Facts(package=self.package, version=onnx.__version__, device="cpu", precision="fp32")

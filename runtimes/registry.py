@@ -18,6 +18,9 @@ RUNTIMES = {
     "tract": "nin_onnx.runtimes.tract:Tract",
     "ncnn": "nin_onnx.runtimes.ncnn:Ncnn",
     "mnn": "nin_onnx.runtimes.mnn:Mnn",
+    "onnxruntime-node": "nin_onnx.runtimes.onnxruntime_node:OnnxRuntimeNode",
+    "onnxruntime-web": "nin_onnx.runtimes.onnxruntime_node:OnnxRuntimeWeb",
+    "chromium": "nin_onnx.runtimes.chromium:Chromium",
     "reference": "nin_onnx.runtimes.reference:Reference",
 }
 """Name -> module:class. The first is what the others' label changes are counted against, where it runs."""

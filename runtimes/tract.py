@@ -20,6 +20,8 @@ PRECISIONS = {"F32": "fp32", "F16": "fp16"}
 class Tract(Runtime):
     """One plan, optimised by tract; its own profile of it tells the type of every multiply-add."""
 
+    package = "tract"
+
     @classmethod
     def check(cls) -> None:
         need("tract", "runtimes")
@@ -43,7 +45,7 @@ class Tract(Runtime):
             cost.removeprefix("FMA(").rstrip(")") for node in nodes for cost in node.get("cost", {}) if cost.startswith("FMA(")
         }
         return Facts(
-            package="tract",
+            package=self.package,
             version=tract.version(),
             device="cpu",
             precision=PRECISIONS.get(types.pop()) if len(types) == 1 else None,

@@ -31,11 +31,13 @@ def main(folder: Path) -> None:
 
 
 def work(job: Job) -> Answer:
-    """Load the runtime, run every feed, and ask what ran."""
-    runtime = import_runtime(job.runtime)()
+    """Load the runtime, run every feed, and ask what ran, if anything did."""
+    kind = import_runtime(job.runtime)
+    kind.check()  # once more: this Python may be another
+    runtime = kind()
     runtime.load(Path(job.model), job.threads)
     feeds = {name: run(runtime, feed) for name, feed in job.feeds.items()}
-    return Answer("done", facts=runtime.facts(), feeds=feeds)
+    return Answer("done", facts=runtime.facts() if feeds else None, feeds=feeds)
 
 
 def run(runtime: Runtime, feed: Feed) -> Outputs:

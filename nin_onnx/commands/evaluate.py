@@ -1,5 +1,6 @@
 """`nin-onnx eval`: from a model to the verdict on every runtime."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,18 @@ from nin_onnx.errors import AbsentDataError, MissingExtraError
 from nin_onnx.runtimes.registry import RUNTIMES
 
 __all__ = ["evaluate"]
+
+
+class Interpreter(click.ParamType[tuple[str, Path]]):
+    """NAME=PATH."""
+
+    name = "interpreter"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        name, _, path = value.partition("=")
+        if not os.access(path, os.X_OK) or Path(path).is_dir():
+            self.fail(f"'{value}' should be NAME=PATH: a runtime and the Python that has it", param, ctx)
+        return name, Path(path).absolute()
 
 
 @click.command(name="eval", short_help="Judge a model on every runtime that is installed.")
@@ -32,6 +45,14 @@ __all__ = ["evaluate"]
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images that are run at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each runtime.  [default: all cores]")
 @click.option("--time-limit", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for one runtime.")
+@click.option(
+    "--python",
+    "interpreters",
+    type=Interpreter(),
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Another Python for a runtime that needs its own packages; may be repeated.",
+)
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
 @click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
 @data_dir_option
@@ -44,6 +65,7 @@ def evaluate(
     batch: int,
     threads: int | None,
     time_limit: float,
+    interpreters: tuple[tuple[str, Path], ...],
     require_reproduced: bool,
     max_error: float | None,
     data_dir: Path | None,
@@ -69,6 +91,7 @@ def evaluate(
         batch=batch,
         threads=threads,
         time_limit=time_limit,
+        interpreters=dict(interpreters),
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Unusable
+from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
 from nin_onnx.runtimes.reference import Reference
 
 IDS = "MADE_UP_IDS"
@@ -62,6 +64,12 @@ class LeavesChild(Healthy):
 class RaisesOnLoad(Healthy):
     def load(self, model: Path, threads: int) -> None:
         raise RuntimeError("no such operator: NonMaxSuppression\nat line 1")
+
+
+class Old(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        opset = onnx.load(model).opset_import[0].version
+        raise RuntimeError(f"opset {opset} is too new, at most 9 is known")
 
 
 class NamesTheModel(Healthy):
@@ -138,6 +146,13 @@ class GivesNothing(Healthy):
 class GivesText(Healthy):
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         return {name: array.astype(str) for name, array in super().run(images).items()}
+
+
+class ServesNoModel(OnnxRuntimeWeb):
+    def load(self, model: Path, threads: int) -> None:
+        broken = Path("broken.onnx").absolute()
+        broken.write_bytes(b"no protobuf at all")
+        super().load(broken, threads)
 
 
 class WrongInOneRow(Healthy):
