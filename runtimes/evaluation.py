@@ -17,8 +17,9 @@ from nin_onnx.runtimes.contract import Unusable
 from nin_onnx.runtimes.job import Answer, Feed, Job
 from nin_onnx.runtimes.judgement import Yardstick, judge
 from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.probes import probes
 from nin_onnx.runtimes.process import run_job
-from nin_onnx.runtimes.registry import RUNTIMES, runtime
+from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
 
 __all__ = ["evaluate"]
@@ -44,6 +45,8 @@ def evaluate(
     threads: int | None = None,
     time_limit: float = 600.0,
     interpreters: Mapping[str, Path] = MappingProxyType({}),
+    require: Sequence[str] = (),
+    tolerance: float | None = None,
     progress: Callable[[str], object] = lambda runtime: None,
 ) -> Report:
     """Run `model` on `runtimes` (None: all that are known, but for those that are only for asking) and judge each.
@@ -51,13 +54,13 @@ def evaluate(
     Golden vectors are looked for beside the model. Of `dataset` each runtime does the first `limit` images (None: as many
     as it does by default). `threads`: None for all cores. `time_limit`: seconds for one runtime, its start included.
     `interpreters`: for a runtime another Python, which has it and what nin-onnx itself needs.
+    `require`: runtimes that run though not named, and may not be skipped. `tolerance`: instead of that for the precision.
     `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
     anything runs; after that whatever a runtime does is an outcome in the report.
     """
-    kinds = {name: runtime(name) for name in (RUNTIMES if runtimes is None else runtimes)}
-    for name in interpreters:
-        runtime(name)
-    names = tuple(name for name, kind in kinds.items() if runtimes is not None or kind.by_default)
+    interpreters = {full_name(name): path for name, path in interpreters.items()}
+    required = dict.fromkeys(map(full_name, (*(runtimes or ()), *require)))
+    names = required if runtimes is not None else [name for name in RUNTIMES if name in required or runtime(name).by_default]
     file = read_model(model)
     golden = read_golden(model.parent)
     if dataset is not None:
@@ -84,8 +87,14 @@ def evaluate(
         dataset=dataset.describe() if dataset else None,
         golden={"images": len(golden.images), "hash": golden.hash, "problem": problem} if golden else None,
         published=figure,
-        rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure), named=runtimes is not None),
-        settings={"batch": batch, "limit": limit, "threads": conditions.threads, "time_limit": time_limit},
+        rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure, tolerance), required=required),
+        settings={
+            "batch": batch,
+            "limit": limit,
+            "threads": conditions.threads,
+            "time_limit": time_limit,
+            "tolerance": tolerance,
+        },
         hardware=hardware(),
         versions=versions(("numpy", "onnx")),
     )
@@ -97,6 +106,10 @@ def _feeds(folder: Path, golden: Golden | None, dataset: Dataset | None, batch: 
     if golden is not None:
         np.save(folder / "golden.npy", golden.images, allow_pickle=False)
         feeds["golden"] = Feed(str(folder / "golden.npy"), len(golden.images), batch, tuple(golden.outputs))
+        for name, probe in probes(golden.images).items():
+            file = folder / f"{name}.npy"
+            np.save(file, probe.images, allow_pickle=False)
+            feeds[name] = Feed(str(file), len(probe.images), probe.batch, tuple(golden.outputs))
     if dataset is not None:
         np.save(folder / "dataset.npy", dataset.images, allow_pickle=False)
         feeds["dataset"] = Feed(str(folder / "dataset.npy"), len(dataset), batch, ("logits",))

@@ -1,8 +1,9 @@
 """Turns the answers of the worker processes into the rows of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.job import Answer
-from nin_onnx.runtimes.parity import allowed, compare, defect
+from nin_onnx.runtimes.parity import allowed, compare, defect, margins
+from nin_onnx.runtimes.probes import examine
 from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
 from nin_onnx.verdict import measure
@@ -29,17 +31,22 @@ class Yardstick:
     dataset: Dataset | None
     classes: int
     figure: Published | None
+    tolerance: float | None = None
+    """Instead of the one for the precision that ran."""
 
 
-def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, named: bool) -> tuple[Row, ...]:
+def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Collection[str]) -> tuple[Row, ...]:
     """A row for each answer; label changes are counted against the first in the registry that passed on the data set."""
-    rows = {name: _row(name, named, answer, yardstick) for name, answer in answers.items()}
+    rows = {name: _row(name, name in required, answer, yardstick) for name, answer in answers.items()}
     first = next((name for name in RUNTIMES if name in rows and rows[name].outcome == "pass" and rows[name].accuracy), None)
     for name, row in rows.items():
         if first is not None and name != first and row.accuracy:
             images = min(len(_labels(answers[name])), len(_labels(answers[first])))
-            changes = np.count_nonzero(_labels(answers[name])[:images] != _labels(answers[first])[:images])
-            rows[name] = replace(row, label_changes=LabelChanges(int(changes), images, first))
+            led = margins(*(_logits(answers[one])[:images] for one in (name, first)))
+            scale = float(np.abs(_logits(answers[first])).max()) or 1.0
+            rows[name] = replace(
+                row, label_changes=LabelChanges(len(led), images, first, float(led.max() / scale) if len(led) else None)
+            )
     return tuple(rows.values())
 
 
@@ -50,7 +57,10 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
     parity = accuracy = None
     problems = []
     if yardstick.golden:
-        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, allowed(answer.facts))
+        tolerance = yardstick.tolerance or allowed(answer.facts)
+        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, tolerance)
+        tried = {name: outputs.arrays for name, outputs in answer.feeds.items() if name not in ("golden", "dataset")}
+        parity = examine(parity, tried, yardstick.golden)
         problems.append(yardstick.golden_problem or parity.problem)
     if yardstick.dataset:
         outputs = answer.feeds["dataset"]
@@ -70,13 +80,18 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
         parity=parity,
         accuracy=accuracy,
         images_per_second=_speed(answer),
+        memory=answer.memory,
     )
 
 
 def _labels(answer: Answer) -> NDArray[np.int64]:
     """What a runtime decided for each image of the data set."""
-    labels: NDArray[np.int64] = answer.feeds["dataset"].arrays["logits"].argmax(1)
+    labels: NDArray[np.int64] = _logits(answer).argmax(1)
     return labels
+
+
+def _logits(answer: Answer) -> NDArray[Any]:
+    return answer.feeds["dataset"].arrays["logits"]
 
 
 def _speed(answer: Answer) -> float | None:

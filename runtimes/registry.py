@@ -6,7 +6,7 @@ from typing import cast
 from nin_onnx.errors import UnknownNameError
 from nin_onnx.runtimes.contract import Runtime
 
-__all__ = ["RUNTIMES", "import_runtime", "runtime"]
+__all__ = ["RUNTIMES", "full_name", "import_runtime", "runtime"]
 
 RUNTIMES = {
     "pytorch": "nin_onnx.runtimes.pytorch:PyTorch",
@@ -24,13 +24,21 @@ RUNTIMES = {
     "reference": "nin_onnx.runtimes.reference:Reference",
 }
 """Name -> module:class. The first is what the others' label changes are counted against, where it runs."""
+SHORT = {"cuda": "onnxruntime-cuda", "node": "onnxruntime-node", "web": "onnxruntime-web"}
+"""What a name may be shortened to."""
+
+
+def full_name(name: str) -> str:
+    """The name in the registry; raises `UnknownNameError`."""
+    name = SHORT.get(name, name)
+    if name not in RUNTIMES:
+        raise UnknownNameError("runtime", name, RUNTIMES)
+    return name
 
 
 def runtime(name: str) -> type[Runtime]:
     """The runtime of that name; raises `UnknownNameError`."""
-    if name not in RUNTIMES:
-        raise UnknownNameError("runtime", name, RUNTIMES)
-    return import_runtime(RUNTIMES[name])
+    return import_runtime(RUNTIMES[full_name(name)])
 
 
 def import_runtime(place: str) -> type[Runtime]:

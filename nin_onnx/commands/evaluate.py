@@ -53,6 +53,13 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
     metavar="NAME=PATH",
     help="Another Python for a runtime that needs its own packages; may be repeated.",
 )
+@click.option("--require", multiple=True, metavar="NAME", help="Fail where this runtime is skipped; may be repeated.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Largest difference allowed.  [default: by precision]",
+)
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
 @click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
 @data_dir_option
@@ -66,6 +73,8 @@ def evaluate(
     threads: int | None,
     time_limit: float,
     interpreters: tuple[tuple[str, Path], ...],
+    require: tuple[str, ...],
+    tolerance: float | None,
     require_reproduced: bool,
     max_error: float | None,
     data_dir: Path | None,
@@ -92,6 +101,8 @@ def evaluate(
         threads=threads,
         time_limit=time_limit,
         interpreters=dict(interpreters),
+        require=require,
+        tolerance=tolerance,
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)

@@ -49,6 +49,22 @@ def test_a_runtime_is_asked_once_in_the_order_given_and_announced(tiny_model: Wr
     assert [row.runtime for row in report.rows] == announced == ["reference", "onnxruntime"]
 
 
+def test_what_is_required_runs_though_not_named_and_may_not_be_skipped(tiny_model: Writer, made_up: Register) -> None:
+    report = evaluate(tiny_model(), runtimes=["reference"], require=[made_up("HoldsNoPackage")])
+    assert [(row.runtime, row.named, row.outcome) for row in report.rows] == [
+        ("reference", True, "pass"),
+        ("HoldsNoPackage", True, "skipped"),
+    ]
+    assert report.exit_status() == 1
+    assert report.unmet() == ("HoldsNoPackage: skipped, though asked for",)
+
+
+def test_cuda_may_be_required_by_its_short_name(tiny_model: Writer) -> None:
+    assert [row.runtime for row in evaluate(tiny_model(), runtimes=["cuda", "onnxruntime-cuda"], require=["cuda"]).rows] == [
+        "onnxruntime-cuda"
+    ]
+
+
 def test_the_reference_does_the_first_thousand_images_unless_told_otherwise(tiny_model: Writer, tiny_data: Data) -> None:
     model, data = tiny_model(), tiny_data(1_100, errors=7)
     row = evaluate(model, runtimes=["reference"], dataset=data).rows[0]
