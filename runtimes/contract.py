@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.model import ModelFile
@@ -87,8 +86,8 @@ class Runtime(ABC):
         """Make ready to run; raise `Unusable` where what would run is not what this runtime stands for."""
 
     @abstractmethod
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-        """The outputs for images [N, height, width, channels], by name."""
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """The outputs by name, for images uint8 [N, height, width, channels], or for what else a foreign model takes."""
 
     @abstractmethod
     def facts(self) -> Facts:

@@ -34,10 +34,11 @@ class Mnn(Runtime):
         manager = nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "high"},))
         self._module = nn.load_module_from_file(str(converted), [input_name(model)], list(self._outputs), runtime_manager=manager)
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         from MNN import expr
 
-        given = expr.const(images, list(images.shape), expr.NCHW, expr.uint8)  # NCHW: the axes as they come
+        kind = expr.uint8 if images.dtype == np.uint8 else expr.float
+        given = expr.const(images, list(images.shape), expr.NCHW, kind)  # NCHW: the axes as they come
         outputs = self._module.forward([given])
         return {name: np.array(output.read()).reshape(output.shape) for name, output in zip(self._outputs, outputs, strict=True)}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
-from nin_onnx.runtimes.model import output_names
+from nin_onnx.runtimes.model import input_name, output_names
 from nin_onnx.variants import float_input
 
 __all__ = ["Ncnn"]
@@ -43,10 +43,11 @@ class Ncnn(Runtime):
         if self._network.load_param(str(parameters)) or self._network.load_model(str(weights)):
             raise RuntimeError("ncnn cannot read the graph that pnnx made")
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         import ncnn
 
-        planar = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)  # [N, C, H, W]
+        order = (0, 3, 1, 2) if images.dtype == np.uint8 else range(images.ndim)
+        planar = np.ascontiguousarray(images.transpose(order), np.float32)  # [N, C, H, W]
         rows: list[list[NDArray[Any]]] = []
         for image in planar:
             borrowed = ncnn.Mat(image)  # no copy: the array must live until `clone`
@@ -79,16 +80,21 @@ def convert(model: Path, folder: Path) -> tuple[Path, Path]:
     """ncnn's two files for `model`, made in `folder`."""
     import onnx
 
-    try:
-        variant = float_input(onnx.load(model))
-    except ModelError as error:
-        raise Unusable(f"ncnn takes no uint8, and the graph has no variant with float32 input ({error})") from error
-    sides = ",".join(str(side.dim_value) for side in variant.graph.input[0].type.tensor_type.shape.dim[1:])
-    onnx.save(variant, folder / "pnnx.onnx")
+    graph = onnx.load(model)
+    (images,) = (value for value in graph.graph.input if value.name == input_name(model))
+    if images.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        try:
+            graph = float_input(graph)
+        except ModelError as error:
+            raise Unusable(f"ncnn takes no uint8, and the graph has no variant with float32 input ({error})") from error
+        (images,) = graph.graph.input
+    sides = ",".join(str(side.dim_value) for side in images.type.tensor_type.shape.dim[1:])
+    onnx.save(graph, folder / "pnnx.onnx")
     package = find_spec("pnnx")  # to import it is to import PyTorch
     assert package is not None
     assert package.submodule_search_locations is not None
     (program,) = map(str, Path(package.submodule_search_locations[0]).glob("pnnx*"))
     command = [program, "pnnx.onnx", f"inputshape=[1,{sides}]", "fp16=0"]  # else the weights are halved
-    subprocess.run(command, cwd=folder, check=True)
+    if status := subprocess.run(command, cwd=folder, check=False).returncode:
+        raise RuntimeError(f"pnnx cannot convert the model: it ended with status {status}")
     return folder / "pnnx.ncnn.param", folder / "pnnx.ncnn.bin"

@@ -6,7 +6,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime, need
@@ -51,7 +50,7 @@ class OnnxRuntime(Runtime):
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: images}), strict=True))
 
     def facts(self) -> Facts:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime
@@ -38,7 +37,7 @@ class OnnxRuntimeNode(Runtime):
         command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), self._peer.home, str(place(self.package))]
         self._told = self._peer.start([*command, self.provider], os.environ)
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         return self._peer.run(images)
 
     def facts(self) -> Facts:

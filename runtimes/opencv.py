@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime, need
@@ -29,7 +28,7 @@ class OpenCv(Runtime):
         self._network.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         self._outputs = self._network.getUnconnectedOutLayersNames()
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         self._network.setInput(images)
         return dict(zip(self._outputs, self._network.forward(self._outputs), strict=True))
 

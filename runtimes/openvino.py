@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime, need
@@ -35,7 +34,7 @@ class OpenVino(Runtime):
         options = {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
         self._compiled = openvino.Core().compile_model(str(model), "CPU", options)
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         return {output.get_any_name(): array for output, array in self._compiled(images).items()}
 
     def facts(self) -> Facts:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
@@ -42,7 +41,7 @@ class PyTorch(Runtime):
         torch.set_num_threads(threads)
         self._classifier, _ = load_classifier(_weights(model))
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         import torch
 
         with torch.inference_mode():

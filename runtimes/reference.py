@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime
+from nin_onnx.runtimes.model import input_name
 
 __all__ = ["Reference"]
 
@@ -26,11 +26,12 @@ class Reference(Runtime):
         del threads  # NumPy's linear algebra takes its own
         from onnx.reference import ReferenceEvaluator
 
+        self._input = input_name(model)
         self._evaluator = ReferenceEvaluator(str(model))
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         names = self._evaluator.output_names
-        return dict(zip(names, self._evaluator.run(None, {self._evaluator.input_names[0]: images}), strict=True))
+        return dict(zip(names, self._evaluator.run(None, {self._input: images}), strict=True))
 
     def facts(self) -> Facts:
         import onnx

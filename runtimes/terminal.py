@@ -30,7 +30,8 @@ def _head(report: Report) -> Iterator[str]:
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
     yield _fact("file", str(model.path))
     if golden:
-        yield _fact("golden", f"{golden['images']} images", golden["problem"] or f"sha256 {golden['hash'][:12]}")
+        of = f"agreed on by {' and '.join(golden['references'])}" if golden.get("references") else f"sha256 {golden['hash'][:12]}"
+        yield _fact("golden", f"{golden['images']} images", golden["problem"] or of)
     else:
         yield _fact("golden", "no golden vectors beside the model: agreement is not checked")
     if data:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime, need
@@ -33,8 +32,8 @@ class Tract(Runtime):
         self._outputs = output_names(model)  # its own are those of the optimised plan
         self._plan = tract.onnx().load(model).into_model().into_runnable()
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-        self._last = images[:1]
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        self._last = images
         return {name: tensor.to_numpy() for name, tensor in zip(self._outputs, self._plan.run([images]), strict=True)}
 
     def facts(self) -> Facts:

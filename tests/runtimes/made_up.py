@@ -39,13 +39,13 @@ class Healthy(Reference):
 
 
 class Aborts(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         print("cannot allocate the thing", flush=True)  # noqa: T201
         os.abort()
 
 
 class Segfaults(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         ctypes.string_at(0)
         return super().run(images)
 
@@ -79,17 +79,17 @@ class NamesTheModel(Healthy):
 
 
 class RaisesOnRun(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         raise ZeroDivisionError
 
 
 class ExitsSilently(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         os._exit(0)
 
 
 class ExitsWithStatus(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         sys.exit("out of licences")
 
 
@@ -102,7 +102,7 @@ class CannotBeMade(Healthy):
 class WritesRubbish(Healthy):
     text = "{rubbish"
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         Path("result.json").write_text(self.text, encoding="utf-8")
         os._exit(0)
 
@@ -117,47 +117,47 @@ class WritesAPickle(WritesRubbish):
         '"feeds": {"golden": {"files": {"logits": "a.npy"}, "batches": [[1, 1]]}}}'
     )
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         np.save("a.npy", np.array([{}], object), allow_pickle=True)
         return super().run(images)
 
 
 class GivesNaN(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         return {name: array * np.float32(np.nan) for name, array in super().run(images).items()}
 
 
 class GivesWrongShape(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = super().run(images)
         return {**outputs, "logits": outputs["logits"][:, 1:]}
 
 
 class GivesOneRow(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = super().run(images)
         return {**outputs, "logits": outputs["logits"][:1]}
 
 
 class GivesNothing(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         return {}
 
 
 class GivesText(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         return {name: array.astype(str) for name, array in super().run(images).items()}
 
 
 class DependsOnItsNeighbours(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         outputs["logits"][0] += np.float32(4e-6 * (images[1 % len(images)].mean() - 100) / 100)  # within the tolerance itself
         return outputs
 
 
 class WrongInLargeBatches(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         outputs["logits"][20:] += 0.01
         return outputs
@@ -166,7 +166,7 @@ class WrongInLargeBatches(Healthy):
 class ForgetsItself(Healthy):
     calls = 0
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         self.calls += 1
         outputs["logits"] += np.float32(1e-7 * self.calls)
@@ -174,7 +174,7 @@ class ForgetsItself(Healthy):
 
 
 class PrintsRubbish(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         for stream in (sys.stdout, sys.stderr):
             stream.buffer.write(b'\x00\xff{"outcome": "skipped"}\n' * 1_000)
             stream.flush()
@@ -184,7 +184,7 @@ class PrintsRubbish(Healthy):
 class EatsMemory(Healthy):
     """As the system's killer of processes ends one that has taken all memory, which a test had better not take."""
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         self.block = b"x" * 100_000_000
         os.kill(os.getpid(), signal.SIGKILL)
         return super().run(images)
@@ -209,7 +209,7 @@ class ServesNoModel(OnnxRuntimeWeb):
 
 
 class WrongInOneRow(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         outputs["logits"][-1, 0] += 0.01
         return outputs
@@ -220,7 +220,7 @@ class UsesItsMemoryAgain(Healthy):
         super().__init__()
         self.memory = {name: np.zeros(10_000, np.float32) for name in ("logits", "probabilities", "class_maps")}
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = super().run(images)
         for name, array in outputs.items():
             self.memory[name][: array.size] = array.ravel()
@@ -253,7 +253,7 @@ class ChangesLabels(Healthy):
 
     seen = 0
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         if len(images) > 32:  # the data set comes in larger batches than all else
             rows = np.arange(self.seen, self.seen + len(images)) % 7 == 0
