@@ -29,7 +29,8 @@ def float_input(model: "onnx.ModelProto") -> "onnx.ModelProto":
     graph = result.graph
     first = _only_reader(graph, "images")
     second = _only_reader(graph, first.output[0]) if first else None
-    if first is None or second is None or not _is_planar_float(first, second):
+    given_away = {output.name for output in graph.output}
+    if first is None or second is None or not _is_planar_float(first, second) or given_away.intersection(second.output):
         raise ModelError(
             "the graph should begin with the Transpose and the Cast of 'images' alone: export it with nin-onnx export"
         )

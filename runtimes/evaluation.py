@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,27 +13,18 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, read_golden
 from nin_onnx.machine import hardware, versions
 from nin_onnx.paper import published
-from nin_onnx.runtimes.contract import Unusable
-from nin_onnx.runtimes.job import Answer, Feed, Job
+from nin_onnx.runtimes.asking import Conditions, ask
+from nin_onnx.runtimes.job import Answer, Feed
 from nin_onnx.runtimes.judgement import Yardstick, judge
+from nin_onnx.runtimes.location import locate
 from nin_onnx.runtimes.model import ModelFile, read_model
 from nin_onnx.runtimes.probes import probes
-from nin_onnx.runtimes.process import run_job
 from nin_onnx.runtimes.references import REFERENCES, agreement, inputs
 from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
+from nin_onnx.runtimes.repro import write_repro
 
 __all__ = ["evaluate"]
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What is the same for all runtimes, but for the Python of some."""
-
-    limit: int | None
-    threads: int
-    time_limit: float
-    interpreters: Mapping[str, Path]
 
 
 def evaluate(
@@ -49,6 +39,7 @@ def evaluate(
     interpreters: Mapping[str, Path] = MappingProxyType({}),
     require: Sequence[str] = (),
     tolerance: float | None = None,
+    repro: Path | None = None,
     progress: Callable[[str], object] = lambda runtime: None,
 ) -> Report:
     """Run `model` on `runtimes` (None: all that are known, but for those that are only for asking) and judge each.
@@ -58,6 +49,7 @@ def evaluate(
     cores. `time_limit`: seconds for one runtime, its start included. `interpreters`: for a runtime another Python, which
     has it and what nin-onnx itself needs.
     `require`: runtimes that run though not named, and may not be skipped. `tolerance`: instead of that for the precision.
+    `repro`: a folder that gets, for each runtime that failed, what it takes to see that again.
     `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
     anything runs; after that whatever a runtime does is an outcome in the report.
     """
@@ -65,7 +57,7 @@ def evaluate(
     required = dict.fromkeys(map(full_name, (*(runtimes or ()), *require)))
     names = required if runtimes is not None else [name for name in RUNTIMES if name in required or runtime(name).by_default]
     file = read_model(model)
-    golden = read_golden(model.parent)
+    golden = None if file.foreign else read_golden(model.parent)
     if dataset is not None:
         file.check(dataset)
     card = file.card
@@ -84,14 +76,22 @@ def evaluate(
         feeds = _feeds(folder, golden, dataset, batch, file.fixed_batch)
         for name in names:
             progress(name)
-            answers[name] = _ask(name, file, feeds, folder / name, conditions)
+            answers[name] = ask(name, file, feeds, folder / name, conditions)
+        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance)
+        rows = judge(answers, yardstick, required=required)
+        if problem is None:
+            right = references[0] if references else "reference"
+            rows = tuple(locate(row, right, file, feeds["golden"], folder / "located", conditions) for row in rows)
+        if repro is not None:
+            for row in rows:
+                write_repro(repro, row, file, golden, feeds, answers[row.runtime])
 
     return Report(
         model=file,
         dataset=dataset.describe() if dataset else None,
         golden={"images": len(golden.images), "hash": golden.hash, "problem": problem, "references": references},
         published=figure,
-        rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure, tolerance), required=required),
+        rows=rows,
         settings={
             "batch": batch,
             "limit": limit,
@@ -114,7 +114,7 @@ def _agreed(
     feed = Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)
     answers: dict[str, Mapping[str, NDArray[Any]]] = {}
     for name in REFERENCES:
-        answer = _ask(name, model, {"golden": feed}, folder / name, conditions)
+        answer = ask(name, model, {"golden": feed}, folder / name, conditions)
         if answer.outcome == "done" and set(model.outputs) <= answer.feeds["golden"].arrays.keys():
             answers[name] = answer.feeds["golden"].arrays
             golden, pair, problem = agreement(images, answers) if len(answers) > 1 else (None, None, None)
@@ -135,26 +135,3 @@ def _feeds(folder: Path, golden: Golden, dataset: Dataset | None, batch: int, fi
         np.save(folder / "dataset.npy", dataset.images, allow_pickle=False)
         feeds["dataset"] = Feed(str(folder / "dataset.npy"), len(dataset), batch, ("logits",))
     return feeds
-
-
-def _ask(name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, conditions: Conditions) -> Answer:
-    """What comes of one runtime."""
-    kind = runtime(name)
-    try:
-        if name not in conditions.interpreters:
-            kind.check()
-        kind.accepts(model)
-    except Unusable as reason:
-        return Answer("skipped", reason.reason, reason.install)
-    slow = model.foreign and kind.images is not None
-    wanted = {feed: images for feed, images in feeds.items() if feed in ("golden", "dataset") or not slow}
-    if "dataset" in wanted:
-        whole = wanted["dataset"]
-        wanted["dataset"] = replace(whole, images=min(whole.images, conditions.limit or kind.images or whole.images))
-    path = model.path.absolute()
-    job = Job(RUNTIMES[name], str(path), conditions.threads, wanted)
-    answer = run_job(job, folder, conditions.time_limit, conditions.interpreters.get(name))
-    as_given = answer.reason
-    for suffix in (".onnx", ".safetensors"):
-        as_given = as_given and as_given.replace(str(path.with_suffix(suffix)), str(model.path.with_suffix(suffix)))
-    return replace(answer, reason=as_given)  # no report tells where on this machine the model lies

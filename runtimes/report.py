@@ -45,6 +45,8 @@ class Row:
     accuracy: Accuracy | None = None
     label_changes: LabelChanges | None = None
     images_per_second: float | None = None
+    first_difference: str | None = None
+    """Where it failed: the first node whose output differs, where that was found."""
     memory: int | None = None
     """Bytes at the peak, over all its processes; None where the system does not tell."""
 

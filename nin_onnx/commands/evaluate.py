@@ -60,6 +60,12 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
     metavar="X",
     help="Largest difference allowed.  [default: by precision]",
 )
+@click.option(
+    "--repro",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write what it takes to see each failure again: model, inputs, both outputs, versions.",
+)
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
 @click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
 @data_dir_option
@@ -75,6 +81,7 @@ def evaluate(
     interpreters: tuple[tuple[str, Path], ...],
     require: tuple[str, ...],
     tolerance: float | None,
+    repro: Path | None,
     require_reproduced: bool,
     max_error: float | None,
     data_dir: Path | None,
@@ -103,6 +110,7 @@ def evaluate(
         interpreters=dict(interpreters),
         require=require,
         tolerance=tolerance,
+        repro=repro,
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)

@@ -81,8 +81,9 @@ def test_the_two_may_stand_in_either_order(first: tuple[onnx.NodeProto, ...]) ->
         lambda: classifier(cast("images", "pixels")),
         lambda: classifier(transpose("images", "t"), cast("t", "pixels"), transpose("images", "other")),
         lambda: classifier(transpose("images", "t"), cast("t", "pixels"), outputs=("logits", "t")),
+        lambda: classifier(transpose("images", "t"), cast("t", "pixels"), outputs=("logits", "pixels")),
     ],
-    ids=["height and width exchanged", "half precision", "no transpose", "read twice", "given away"],
+    ids=["height and width exchanged", "half precision", "no transpose", "read twice", "given away", "given away as float"],
 )
 def test_a_graph_that_begins_in_another_way_has_no_such_variant(model: Callable[[], onnx.ModelProto]) -> None:
     with pytest.raises(ModelError, match=r"the graph should begin with the Transpose and the Cast of 'images' alone"):

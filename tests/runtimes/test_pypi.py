@@ -165,3 +165,5 @@ def test_the_known_fault_of_average_pooling_is_found_where_a_runtime_has_it(tmp_
         "opencv": "fail",
         "ncnn": "fail",
     }
+    assert [row.first_difference for row in report.rows] == [None, None, "pool (AveragePool)", "pool (AveragePool)"]
+    assert "; first at the node pool (AveragePool), by " in (report.rows[2].reason or "")
