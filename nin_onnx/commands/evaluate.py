@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
+from nin_onnx import atomic
 from nin_onnx.commands.options import data_dir_option, json_option, print_json
 from nin_onnx.data import DATASETS
 from nin_onnx.errors import AbsentDataError, MissingExtraError
 from nin_onnx.runtimes.registry import RUNTIMES
 
 __all__ = ["evaluate"]
+
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class Interpreter(click.ParamType[tuple[str, Path]]):
@@ -66,6 +69,8 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
     metavar="DIR",
     help="Write what it takes to see each failure again: model, inputs, both outputs, versions.",
 )
+@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML too: a case for each runtime and check.")
+@click.option("--markdown", "summary", type=FILE, metavar="FILE", help="Write Markdown too, as for the summary of a CI job.")
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
 @click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
 @data_dir_option
@@ -82,6 +87,8 @@ def evaluate(
     require: tuple[str, ...],
     tolerance: float | None,
     repro: Path | None,
+    junit: Path | None,
+    summary: Path | None,
     require_reproduced: bool,
     max_error: float | None,
     data_dir: Path | None,
@@ -96,6 +103,8 @@ def evaluate(
     from nin_onnx import models
     from nin_onnx.runtimes import evaluate as run_all
     from nin_onnx.runtimes import table
+    from nin_onnx.runtimes.junit import junit as junit_text
+    from nin_onnx.runtimes.markdown import markdown as markdown_text
 
     file = models.find(model or models.DEFAULT)
     images = _test_images(file, dataset, data_dir)
@@ -114,6 +123,9 @@ def evaluate(
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
+    for path, text in ((junit, junit_text), (summary, markdown_text)):
+        if path is not None:
+            atomic.write_text(path, text(report, require_reproduced=require_reproduced, max_error=max_error))
     if as_json:
         print_json({**report.to_dict(), "exit_status": status})
     else:
