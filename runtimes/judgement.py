@@ -16,6 +16,7 @@ from nin_onnx.runtimes.parity import allowed, compare, defect, margins
 from nin_onnx.runtimes.probes import examine
 from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
+from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
 
 __all__ = ["Yardstick", "judge"]
@@ -42,12 +43,24 @@ def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Coll
     for name, row in rows.items():
         if first is not None and name != first and row.accuracy:
             images = min(len(_labels(answers[name])), len(_labels(answers[first])))
-            led = margins(*(_logits(answers[one])[:images] for one in (name, first)))
-            scale = float(np.abs(_logits(answers[first])).max()) or 1.0
-            rows[name] = replace(
-                row, label_changes=LabelChanges(len(led), images, first, float(led.max() / scale) if len(led) else None)
-            )
+            rows[name] = replace(row, label_changes=_changes(name, first, answers, rows, images, yardstick))
     return tuple(rows.values())
+
+
+def _changes(
+    name: str, first: str, answers: Mapping[str, Answer], rows: Mapping[str, Row], images: int, yardstick: Yardstick
+) -> LabelChanges:
+    """On which of the first `images` of the data set `name` decides otherwise than `first`, and what that says."""
+    given, expected = (_logits(answers[one])[:images] for one in (name, first))
+    led = margins(given, expected)
+    scale = float(np.abs(expected).max()) or 1.0
+    facts = [rows[one].facts for one in (name, first)]
+    chance = None
+    if yardstick.dataset and len({fact.precision for fact in facts if fact and fact.precision}) > 1:
+        truth = yardstick.dataset.labels[:images]
+        right, first_right = given.argmax(1) == truth, expected.argmax(1) == truth
+        chance = mcnemar_test(int(np.count_nonzero(right & ~first_right)), int(np.count_nonzero(first_right & ~right)))
+    return LabelChanges(len(led), images, first, chance, float(led.max() / scale) if len(led) else None)
 
 
 def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:

@@ -25,7 +25,7 @@ def markdown(report: Report, *, require_reproduced: bool = False, max_error: flo
     """A heading, a row for each runtime, and below the reasons of those that did not pass."""
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
     name = report.model.card.name if report.model.card else report.model.path.name
-    lines = [f"### {'✅' if status == 0 else '❌'} {_cell(name)} on {len(report.rows)} runtimes", ""]
+    lines = [f"### {'✅' if status == 0 else '❌'} {_cell(name)} on {len(report.rows)} runtime{'s' * (len(report.rows) > 1)}", ""]
     lines += [f"| {' | '.join(HEADINGS)} |", f"|{' --- |' * len(HEADINGS)}"]
     lines += [f"| {' | '.join(map(_cell, _cells(row)))} |" for row in report.rows]
     unmet = report.unmet(require_reproduced=require_reproduced, max_error=max_error)

@@ -25,6 +25,8 @@ class LabelChanges:
     changes: int
     images: int
     against: str
+    mcnemar: float | None = None
+    """Where the two ran in different precisions: how likely errors that differ so are by chance (exact McNemar test)."""
     margin: float | None = None
     """The largest by which the other had decided an image that changed, over the largest of its logits."""
 

@@ -260,3 +260,8 @@ class ChangesLabels(Healthy):
             outputs["logits"][rows, -1] = 1e6
             self.seen += len(images)
         return outputs
+
+
+class ChangesLabelsInBf16(ChangesLabels):
+    def facts(self) -> Facts:
+        return Facts(precision="bf16")

@@ -94,6 +94,19 @@ def test_label_changes_are_counted_on_the_images_that_both_did(tiny_model: Write
     assert rows["reference"].label_changes.changes == 0
 
 
+def test_errors_in_another_precision_are_weighed_by_mcnemars_test(tiny_model: Writer, tiny_data: Data, made_up: Register) -> None:
+    data = tiny_data(200)
+    names = ["onnxruntime", made_up("ChangesLabelsInBf16"), "reference"]
+    rows = {row.runtime: row for row in evaluate(tiny_model(), runtimes=names, dataset=data, batch=77).rows}
+    other = rows["ChangesLabelsInBf16"]
+    assert other.label_changes
+    assert other.accuracy
+    wrong = other.accuracy.errors  # the reference is right on all, so these are the images that it alone gets right
+    assert other.label_changes.mcnemar == pytest.approx(binomtest(0, wrong, 0.5).pvalue)
+    assert rows["reference"].label_changes
+    assert rows["reference"].label_changes.mcnemar is None
+
+
 def test_nothing_is_counted_against_a_runtime_that_failed(tiny_model: Writer, tiny_data: Data, made_up: Register) -> None:
     report = evaluate(tiny_model(), runtimes=[made_up("WrongInOneRow"), "reference"], dataset=tiny_data(20))
     assert [row.outcome for row in report.rows] == ["fail", "pass"]

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,6 @@ def test_the_junit_file_counts_what_the_json_does(report: Report, tmp_path: Path
 
 
 def test_a_runtime_that_nobody_asked_for_may_be_skipped(report: Report) -> None:
-    from dataclasses import replace
-
     quiet = replace(report, rows=tuple(replace(row, named=False) for row in report.rows))
     xml = JUnitXml.fromstring(junit(quiet).encode())
     assert [case.classname for suite in xml for case in suite if Skipped in map(type, case.result)] == ["HoldsNoPackage"]
@@ -75,8 +74,6 @@ def test_accuracy_that_was_asked_for_is_a_case_of_its_own(report: Report) -> Non
 
 
 def test_a_reason_with_characters_that_xml_cannot_hold_is_still_xml(report: Report) -> None:
-    from dataclasses import replace
-
     bad = replace(report.rows[4], reason="killed\x00 by \x1b[31m<&> \ud800")
     assert JUnitXml.fromstring(junit(replace(report, rows=(bad,))).encode()).errors == 1
 
@@ -108,4 +105,4 @@ def test_the_command_writes_all_three(tiny_model: Writer, schema: dict[str, Any]
     jsonschema.validate(values, schema)
     assert values["exit_status"] == 0
     assert JUnitXml.fromfile(str(tmp_path / "r.xml")).tests == 2
-    assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("### ✅ tiny on 1 runtimes")
+    assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("### ✅ tiny on 1 runtime\n")
