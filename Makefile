@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: help install demo test test-all lint readme clean
+.PHONY: help install demo test test-all lint bench readme clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(READY) ## images a second of our training loop beside others'; some minutes, on a machine that does nothing else
+	$(BIN)/python benchmarks/training.py
+
 readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
 	$(BIN)/python -m cogapp -r README.md
 
@@ -38,5 +41,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d, nin-onnx needs 3.11 or newer: make PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "installing nin-onnx and what it needs into .venv: once, some minutes"
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,train,demo,runtimes,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,train,demo,plot,runtimes,test]"
 	@touch $@

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nin_onnx import atomic
-from nin_onnx.architecture import architecture
 from nin_onnx.card import Card, write_card
 from nin_onnx.errors import RunError, require
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
@@ -50,7 +49,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     _check_replaceable(target)
     classifier, checkpoint = load_classifier(source)
     recipe = checkpoint.recipe
-    table = architecture(recipe.network.architecture)
+    table = classifier.network.architecture
     golden = golden_vectors(classifier)
     model, results = run(to_onnx(classifier), golden, passes)
     channels, height, width = table.input

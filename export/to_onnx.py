@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from nin_onnx.golden import Golden, golden_images
-from nin_onnx.train.network import Classifier, Outputs
+from nin_onnx.train.network import Classifier, Decisions, Outputs
 
 __all__ = ["OPSET", "golden_vectors", "to_onnx"]
 
@@ -27,7 +27,7 @@ def to_onnx(classifier: Classifier) -> onnx.ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=list(Outputs._fields),
+            output_names=list((Outputs if classifier.network.architecture.class_maps else Decisions)._fields),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             external_data=False,
             verbose=False,

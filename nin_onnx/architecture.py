@@ -1,11 +1,12 @@
 """The networks as tables of rows, and what can be calculated from a table alone.
 
 Source: Lin, Chen, Yan, "Network in Network", arXiv:1312.4400 v3, and the layer definitions that the author released
-(mavenlin/cuda-convnet, folder NIN). Every `Conv` is followed by a ReLU; whether the last one is, the recipe says.
+(mavenlin/cuda-convnet, folder NIN). Every `Conv` and `LocallyConnected` is followed by a ReLU; whether the class maps under
+global average pooling are too, the recipe says.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from nin_onnx.errors import UnknownNameError
@@ -15,8 +16,10 @@ __all__ = [
     "Architecture",
     "Conv",
     "Dropout",
+    "FullyConnected",
     "GlobalAveragePool",
     "Layer",
+    "LocallyConnected",
     "MaxPool",
     "Row",
     "Shape",
@@ -42,6 +45,15 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class LocallyConnected:
+    """A convolution that keeps the size and has weights of its own at every position, and the ReLU behind it (§4.6)."""
+
+    name: str
+    channels: int
+    kernel: int = 3
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """Overlapping max pooling in ceil mode: the last window may reach past the right and bottom border."""
 
@@ -64,7 +76,15 @@ class GlobalAveragePool:
     name: str
 
 
-Row = Conv | MaxPool | Dropout | GlobalAveragePool
+@dataclass(frozen=True)
+class FullyConnected:
+    """A linear layer over all that comes in: its outputs are the logits (Table 5, §4.6)."""
+
+    name: str
+    units: int
+
+
+Row = Conv | LocallyConnected | MaxPool | Dropout | GlobalAveragePool | FullyConnected
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,23 @@ class Architecture:
     classes: int
     rows: tuple[Row, ...]
 
+    @property
+    def class_maps(self) -> bool:
+        """Whether there is a map for each class, whose mean is the class's logit."""
+        return isinstance(self.rows[-1], GlobalAveragePool)
+
+    @property
+    def maps(self) -> Conv | LocallyConnected:
+        """The row that makes the last maps: the class maps, or what the fully connected layer sees."""
+        return [row for row in self.rows if isinstance(row, Conv | LocallyConnected)][-1]
+
+    def adapted(self, shape: "Shape", classes: int) -> "Architecture":
+        """The same network for images of another shape and for so many classes; its last maps stay one for each class."""
+        rows: dict[Row, Row] = {self.maps: replace(self.maps, channels=classes)}
+        if isinstance(last := self.rows[-1], FullyConnected):
+            rows[last] = replace(last, units=classes)
+        return replace(self, input=shape, classes=classes, rows=tuple(rows.get(row, row) for row in self.rows))
+
 
 def mlpconv(number: int, kernel: int, conv: int, first: int, second: int) -> tuple[Row, Row, Row]:
     """The paper's mlpconv layer: a convolution that keeps the size, and two cccp layers (§3.1)."""
@@ -86,16 +123,17 @@ def mlpconv(number: int, kernel: int, conv: int, first: int, second: int) -> tup
     )
 
 
-_CIFAR10 = Architecture("nin-cifar10", (3, 32, 32), 10, (
-    *mlpconv(1, 5, 192, 160, 96), MaxPool("pool1"), Dropout("drop1"),
-    *mlpconv(2, 5, 192, 192, 192), MaxPool("pool2"), Dropout("drop2"),
-    *mlpconv(3, 3, 192, 192, 10), GlobalAveragePool("pool3"),
-))  # fmt: skip
-_CIFAR100 = Architecture("nin-cifar100", (3, 32, 32), 100, (
-    *mlpconv(1, 5, 192, 160, 96), MaxPool("pool1"), Dropout("drop1"),
-    *mlpconv(2, 5, 192, 192, 192), MaxPool("pool2"), Dropout("drop2"),
-    *mlpconv(3, 3, 192, 192, 100), GlobalAveragePool("pool3"),
-))  # fmt: skip
+def mlpconvs(maps: int) -> tuple[Row, ...]:
+    """The CIFAR networks up to their last maps, `maps` of them."""
+    return (
+        *mlpconv(1, 5, 192, 160, 96), MaxPool("pool1"), Dropout("drop1"),
+        *mlpconv(2, 5, 192, 192, 192), MaxPool("pool2"), Dropout("drop2"),
+        *mlpconv(3, 3, 192, 192, maps),
+    )  # fmt: skip
+
+
+_CIFAR10 = Architecture("nin-cifar10", (3, 32, 32), 10, (*mlpconvs(10), GlobalAveragePool("pool3")))
+_CIFAR100 = Architecture("nin-cifar100", (3, 32, 32), 100, (*mlpconvs(100), GlobalAveragePool("pool3")))
 _SVHN = Architecture("nin-svhn", (3, 32, 32), 10, (
     *mlpconv(1, 5, 128, 96, 64), MaxPool("pool1"), Dropout("drop1"),
     *mlpconv(2, 5, 320, 256, 128), MaxPool("pool2"), Dropout("drop2"),
@@ -112,8 +150,33 @@ _DIGITS = Architecture("nin-digits", (1, 8, 8), 10, (  # not in the paper: a sma
     *mlpconv(3, 3, 64, 64, 10), GlobalAveragePool("pool3"),
 ))  # fmt: skip
 
+# Table 5: a fully connected layer over the 10×8×8 maps in place of the pooling; the paper gives no other size (640 → 10).
+_CIFAR10_FC = Architecture("nin-cifar10-fc", (3, 32, 32), 10, (*mlpconvs(10), FullyConnected("fc", 10)))
+_CIFAR10_FC_DROPOUT = Architecture(
+    "nin-cifar10-fc-dropout", (3, 32, 32), 10, (*mlpconvs(10), Dropout("drop3"), FullyConnected("fc", 10))
+)
+
+# §4.6: "a conventional CNN" with three convolutions and one locally connected layer of 10 maps. The paper gives no sizes, and
+# points to Hinton et al. 2012 (arXiv:1207.0580): 64 filters of 5×5, each followed by overlapping pooling, and local filters of
+# 3×3. Here all three pools take the maximum, and there is no response normalisation.
+_CNN: tuple[Row, ...] = (
+    Conv("conv1", 64, 5, 2), MaxPool("pool1"),
+    Conv("conv2", 64, 5, 2), MaxPool("pool2"),
+    Conv("conv3", 64, 5, 2), MaxPool("pool3"),
+    LocallyConnected("local4", 10),
+)  # fmt: skip
+_CNN_GAP = Architecture("cnn-gap", (3, 32, 32), 10, (*_CNN, GlobalAveragePool("pool4")))
+_CNN_FC = Architecture("cnn-fc", (3, 32, 32), 10, (*_CNN, FullyConnected("fc", 10)))
+_CNN_FC_DROPOUT = Architecture("cnn-fc-dropout", (3, 32, 32), 10, (*_CNN, Dropout("drop4"), FullyConnected("fc", 10)))
+
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {network.name: network for network in (_CIFAR10, _CIFAR100, _SVHN, _MNIST, _DIGITS)}
+    {
+        network.name: network
+        for network in (
+            *(_CIFAR10, _CIFAR100, _SVHN, _MNIST, _DIGITS),
+            *(_CIFAR10_FC, _CIFAR10_FC_DROPOUT, _CNN_GAP, _CNN_FC, _CNN_FC_DROPOUT),
+        )
+    }
 )
 
 
@@ -139,7 +202,7 @@ class Layer:
 def layers(network: Architecture) -> tuple[Layer, ...]:
     """Every row of `network` with its shapes and costs.
 
-    Only convolutions count as multiply-adds. The receptive field is a side length in pixels, as if the image had no border.
+    Only layers with weights count as multiply-adds. The receptive field is a side length in pixels, as if there were no border.
     """
     found: list[Layer] = []
     channels, height, width = network.input
@@ -154,6 +217,11 @@ def layers(network: Architecture) -> tuple[Layer, ...]:
                 operations = row.channels * channels * row.kernel**2 * height * width
                 channels = row.channels
                 field += (row.kernel - 1) * step
+            case LocallyConnected():
+                weights = row.channels * height * width * (channels * row.kernel**2 + 1)
+                operations = row.channels * channels * row.kernel**2 * height * width
+                channels = row.channels
+                field += (row.kernel - 1) * step
             case MaxPool():
                 height, width = (-((row.kernel - side) // row.stride) + 1 for side in (height, width))
                 field += (row.kernel - 1) * step
@@ -161,6 +229,11 @@ def layers(network: Architecture) -> tuple[Layer, ...]:
             case GlobalAveragePool():
                 field += (max(height, width) - 1) * step
                 height = width = 1
+            case FullyConnected():
+                weights = row.units * (channels * height * width + 1)
+                operations = row.units * channels * height * width
+                field += (max(height, width) - 1) * step
+                channels, height, width = row.units, 1, 1
             case Dropout():
                 pass
         found.append(Layer(row, before, (channels, height, width), weights, operations, field))
@@ -178,5 +251,5 @@ def multiply_adds(network: Architecture) -> int:
 
 
 def receptive_field(network: Architecture) -> int:
-    """Side, in pixels, of the square of the input that one position of a class map sees."""
-    return [layer for layer in layers(network) if isinstance(layer.row, Conv)][-1].receptive_field
+    """Side, in pixels, of the square of the input that one position of the last maps sees."""
+    return next(layer for layer in layers(network) if layer.row == network.maps).receptive_field

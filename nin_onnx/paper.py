@@ -1,14 +1,18 @@
 """Every error rate that the paper publishes, each with the place where it stands.
 
-Source: Lin, Chen, Yan, "Network in Network", arXiv:1312.4400 v3, Tables 1-5, sections 4.2 and 4.6.
+Source: Lin, Chen, Yan, "Network in Network", arXiv:1312.4400 v3, Tables 1-5, sections 4.2 and 4.6, Figure 3.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["PUBLISHED", "TEST_IMAGES", "Published", "published"]
+__all__ = ["PUBLISHED", "TEST_IMAGES", "TRAIN_IMAGES", "Figure3", "Published", "figure3", "published"]
 
 TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032}
 """Size of each official test set."""
+TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "svhn": 598_388}
+"""Images that the paper trains on."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,22 @@ PUBLISHED = (
 def published(experiment: str) -> Published | None:
     """The figure that an experiment is measured by, or None where the paper has none."""
     return next((row for row in PUBLISHED if row.experiment == experiment), None)
+
+
+@dataclass(frozen=True)
+class Figure3:
+    """The two curves that Figure 3 has of one experiment, as pairs (epoch, error in per cent), to about a point."""
+
+    train: tuple[tuple[int, float], ...]
+    """Error of the training passes, dropout on."""
+    test: tuple[tuple[int, float], ...]
+
+
+def figure3(experiment: str | None) -> Figure3 | None:
+    """The curves of an experiment in Figure 3, digitised, or None where the figure does not have it."""
+    digitised = json.loads((Path(__file__).parent / "figure3.json").read_text(encoding="utf-8"))
+    del digitised["source"]
+    if experiment not in digitised:
+        return None
+    curves = digitised[experiment]
+    return Figure3(*(tuple((epoch, round(100 * error, 1)) for epoch, error in curves[name]) for name in ("train", "test")))

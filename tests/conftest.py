@@ -21,7 +21,7 @@ settings.load_profile("nin-onnx")
 def data_dir() -> Path:
     """The folder with the real data sets; the test is skipped where it is absent."""
     folder = Path(os.environ.get("NIN_ONNX_DATA") or os.devnull)
-    if not all((folder / name).is_dir() for name in ("mnist", "cifar-10-batches-bin")):
+    if not all((folder / name).is_dir() for name in ("mnist", "cifar-10-batches-bin", "cifar-100-binary")):
         pytest.skip("real data absent: set NIN_ONNX_DATA")
     return folder
 

@@ -1,30 +1,47 @@
 """Random crops and flips of a whole batch at once, on the device where it lies."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nin_onnx.train.recipe import Augmentation
 
-__all__ = ["augment"]
+__all__ = ["Choices", "augment", "draw"]
 
 
-def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator) -> Tensor:
-    """Pad with zeros, crop at random, flip from left to right with probability ½; `images` [N, C, H, W], preprocessed.
+class Choices(NamedTuple):
+    """What happens to each image of a batch."""
 
-    Zeros stand for the mean, since the images are preprocessed (paper §4.2). The choices come from `generator`, a CPU one: the
-    same on every device.
-    """
+    offsets: Tensor
+    """int64 [N, 2]: row and column of the crop in the padded image."""
+    flipped: Tensor
+    """bool [N]."""
+
+    def of(self, rows: slice) -> "Choices":
+        """Those for some of the batch's images."""
+        return Choices(self.offsets[rows], self.flipped[rows])
+
+
+def draw(recipe: Augmentation, images: int, generator: torch.Generator) -> Choices:
+    """Choose for a batch of `images` from `generator`, a CPU one: the same on every device."""
+    offsets = torch.randint(0, 2 * recipe.padding + 1, (images, 2), generator=generator)
+    flipped = torch.rand(images, generator=generator) < (0.5 if recipe.flip else 0)
+    return Choices(offsets, flipped)
+
+
+def augment(images: Tensor, recipe: Augmentation, choices: Choices) -> Tensor:
+    """Pad with zeros, crop, flip; `images` [N, C, H, W] are preprocessed, so that zeros stand for the mean (paper §4.2)."""
     n, _, height, width = images.shape
     device = images.device
     if recipe.padding:
-        offsets = torch.randint(0, 2 * recipe.padding + 1, (2, n, 1), generator=generator).to(device)
-        rows = torch.arange(height, device=device) + offsets[0]  # [N, H]
-        columns = torch.arange(width, device=device) + offsets[1]  # [N, W]
+        offsets = choices.offsets.to(device)
+        rows = offsets[:, :1] + torch.arange(height, device=device)  # [N, H]
+        columns = offsets[:, 1:] + torch.arange(width, device=device)  # [N, W]
         padded = functional.pad(images, (recipe.padding,) * 4)
         batch = torch.arange(n, device=device)[:, None, None]
         images = padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if recipe.flip:
-        flipped = torch.rand(n, generator=generator).to(device) < 0.5
-        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+        images = torch.where(choices.flipped.to(device)[:, None, None, None], images.flip(3), images)
     return images

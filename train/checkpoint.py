@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nin_onnx import atomic
-from nin_onnx.architecture import architecture
 from nin_onnx.errors import NinOnnxError, RunError
 from nin_onnx.train import preprocessing, recipe
 from nin_onnx.train.network import Classifier, Network
@@ -55,10 +54,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, description
 
 
-def build_classifier(recipe: Recipe) -> Classifier:
-    """The untrained classifier that `recipe` describes."""
-    table = architecture(recipe.network.architecture)
-    network = Network(table, last_relu=recipe.network.last_relu, dropout=recipe.network.dropout)
+def build_classifier(recipe: Recipe, classes: int | None = None) -> Classifier:
+    """The untrained classifier that `recipe` describes; for so many classes where they are a folder's."""
+    settings, table = recipe.network, recipe.table(classes)
+    network = Network(table, last_relu=settings.last_relu, dropout=settings.dropout, dropout_scaling=settings.dropout_scaling)
     return Classifier(preprocessing.build(recipe.preprocessing, table.input), network)
 
 
@@ -71,10 +70,10 @@ def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
     """The classifier in `path`, in evaluation mode, and what stands beside its weights; raises `RunError`."""
     tensors, description = read(path)
     try:
-        trained = recipe.from_dict({key: value for key, value in description["recipe"].items() if value is not None}, path.name)
+        trained = recipe.from_dict(description["recipe"], path.name)
         labels = tuple(description["labels"])
         checkpoint = Checkpoint(trained, description["seed"], labels, description["dataset"], description["versions"])
-        classifier = build_classifier(trained)
+        classifier = build_classifier(trained, len(labels))
         classifier.load_state_dict(tensors)
     except (KeyError, TypeError, AttributeError, RuntimeError, NinOnnxError) as error:
         reason = textwrap.shorten(str(error), 200)

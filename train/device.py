@@ -1,21 +1,34 @@
 """Where a training runs, and in which precision the hardware computes fast."""
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
 
 from nin_onnx.errors import NinOnnxError
 
-__all__ = ["autocast", "choose", "precision"]
+__all__ = ["autocast", "choose", "precision", "set_up"]
 
 
 def choose(name: str) -> torch.device:
-    """The device called `auto`, `cpu` or `cuda`; `auto` is CUDA where there is one."""
+    """The device called `auto`, `cpu` or `cuda`; `auto` is CUDA where there is one, and torchrun gives each process its own."""
     if name == "cuda" and not torch.cuda.is_available():
         raise NinOnnxError("the device 'cuda' is not here: torch finds no NVIDIA GPU; use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device(name) if name == "cpu" else torch.device(name, int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def set_up(device: torch.device, *, deterministic: bool) -> None:
+    """Let CUDA compute float32 as float32, not TF32, by the fastest convolutions or, `deterministic`, repeatable ones."""
+    if device.type == "cpu":
+        return
+    torch.cuda.set_device(device)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS may take another path each time
+        torch.use_deterministic_algorithms(True)
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from nin_onnx.train.device import autocast
-from nin_onnx.train.network import Classifier
+from nin_onnx.train.network import Classifier, logits
 
 __all__ = ["count_errors"]
 
@@ -20,7 +20,7 @@ def count_errors(
         for part, truth in zip(images.split(batch), labels.split(batch), strict=True):
             x = classifier.preprocessing(part).contiguous(memory_format=torch.channels_last)
             with autocast(images.device, dtype):
-                maps = classifier.network(x)
-            wrong += (maps.float().mean((2, 3)).argmax(1) != truth).sum()
+                scores = logits(classifier.network(x).float())
+            wrong += (scores.argmax(1) != truth).sum()
     classifier.train(was_training)
     return int(wrong)

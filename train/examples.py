@@ -1,16 +1,18 @@
-"""The images that a recipe trains, validates and tests on: checked against it, as tensors on the device."""
+"""The images that a recipe trains, validates and tests on: read, checked against it, as tensors on the device."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nin_onnx.architecture import architecture
-from nin_onnx.data.dataset import Dataset
+from nin_onnx import data
+from nin_onnx.data import Dataset, Split
+from nin_onnx.data.folder import ImageFolder
 from nin_onnx.errors import RecipeError
 from nin_onnx.train.recipe import Recipe
 
-__all__ = ["Examples", "check", "to_device"]
+__all__ = ["Examples", "check", "load", "to_device"]
 
 
 class Examples(NamedTuple):
@@ -22,14 +24,34 @@ class Examples(NamedTuple):
     """int64 [N]."""
 
 
+def load(recipe: Recipe, split: Split, data_dir: Path | None) -> Dataset:
+    """A split of the recipe's data set, downloaded where it is absent; raises `DataError`."""
+    if recipe.folder is None:
+        return data.load(recipe.dataset, split, data_dir, download=True)
+    channels, height, width = recipe.table().input
+    settings = recipe.folder
+    test_path = Path(settings.test_path) if settings.test_path else None
+    images = ImageFolder(
+        path=Path(settings.path),
+        test_path=test_path,
+        test_share=settings.test_share,
+        seed=settings.seed,
+        height=height,
+        width=width,
+        channels=channels,
+        fit=settings.fit,
+    )
+    return images.load(split)
+
+
 def to_device(dataset: Dataset, device: torch.device) -> Examples:
     """The whole of `dataset` as two tensors on `device`."""
     return Examples(torch.tensor(dataset.images, device=device), torch.tensor(dataset.labels, device=device))
 
 
-def check(recipe: Recipe, dataset: Dataset) -> None:
+def check(recipe: Recipe, dataset: Dataset, processes: int = 1) -> None:
     """Raise `RecipeError` unless `dataset`, the training images, has the network's shape and classes and fills a batch."""
-    table = architecture(recipe.network.architecture)
+    table = recipe.table(len(dataset.classes))
     height, width, channels = dataset.images.shape[1:]
     for has, takes in (
         (f"images of {_size(channels, height, width)}", f"images of {_size(*table.input)}"),
@@ -39,11 +61,17 @@ def check(recipe: Recipe, dataset: Dataset) -> None:
             raise RecipeError(
                 f"'{recipe.name}': '{dataset.name}' has {has}, but '{table.name}' is made for {takes}: choose another of the two"
             )
-    images = len(dataset) - recipe.train.validation
+    images = len(dataset) - max(recipe.train.validation, dataset.held_out)
     if images < recipe.train.batch_size:
         raise RecipeError(
             f"'{recipe.name}': {max(images, 0)} images of '{dataset.name}' are left to train on, fewer than a "
             f"batch of {recipe.train.batch_size}: lower train.batch_size or train.validation"
+        )
+    last = images % recipe.train.batch_size or recipe.train.batch_size
+    if last < processes:
+        raise RecipeError(
+            f"'{recipe.name}': the last batch of an epoch has {last} images, fewer than {processes} processes: change "
+            f"train.batch_size ({recipe.train.batch_size}), or give torchrun fewer"
         )
 
 

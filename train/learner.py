@@ -1,17 +1,22 @@
 """A classifier while it learns: one update at a time, and all that the next update needs."""
 
+import contextlib
 import copy
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
-from nin_onnx.train.augmentation import augment
+from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.device import autocast, precision
-from nin_onnx.train.network import Classifier, channels_last, initialise
-from nin_onnx.train.randomness import Purpose, reseed, seeded
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.network import Classifier, channels_last, logits
+from nin_onnx.train.randomness import Purpose, key, seeded
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.schedule import average_weights, parameter_groups
+from nin_onnx.train.team import Team
 
 __all__ = ["Learner"]
 
@@ -19,15 +24,20 @@ __all__ = ["Learner"]
 class Learner:
     """The weights, their moving average, and the optimizer's momentum, on one device; `begin` or `restore` comes first."""
 
-    def __init__(self, recipe: Recipe, classifier: Classifier, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
+    def __init__(self, recipe: Recipe, classifier: Classifier, device: torch.device, team: Team | None = None) -> None:
+        self.recipe, self.device, self.team = recipe, device, team or Team()
         self.dtype = precision(recipe.train.precision, device)
         classifier.to(device)
         self.preprocessing = classifier.preprocessing
         self.network = channels_last(classifier.network)
+        self.micro_batch = recipe.train.micro_batch or (recipe.train.batch_size if device.type == "cuda" else 32)
+        self.dropouts = self.network.dropouts()
+        self.forward: nn.Module = self.network.for_training()
+        self.unsynchronised: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        if self.team.size > 1:
+            parallel = DistributedDataParallel(self.forward, gradient_as_bucket_view=True)
+            self.forward, self.unsynchronised = parallel, parallel.no_sync
         self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
-        self.dropout = torch.Generator(device)
-        self.network.use_generator(self.dropout)
         settings = recipe.optimizer
         groups = parameter_groups(self.network, settings)
         self.sgd = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
@@ -39,8 +49,7 @@ class Learner:
     def begin(self, seed: int) -> None:
         """Draw the first weights; every later random choice follows from `seed` too."""
         self.seed = seed
-        settings = self.recipe.network
-        initialise(self.network, settings.initialisation, settings.std, seeded(seed, Purpose.INITIALISATION))
+        initialise(self.network, self.recipe.network, seeded(seed, Purpose.INITIALISATION))
         if self.average is not None:
             self.average.load_state_dict(self.network.state_dict())
 
@@ -49,28 +58,37 @@ class Learner:
         return Classifier(self.preprocessing, self.network if self.average is None else self.average)
 
     def step(self, images: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Update number `number` from uint8 `images` [N, height, width, channels]; the summed loss and the count of errors."""
+        """Update number `number` from a batch, uint8 `images` [N, height, width, channels] and `labels` [N].
+
+        In a team every process is given the whole batch, and learns from its part of it. Gives the summed loss and the count
+        of errors of that part, on the device.
+        """
         self.network.train()
-        choices = seeded(self.seed, Purpose.AUGMENTATION, number)
-        x = augment(self.preprocessing(images), self.recipe.augmentation, choices)
-        x = x.contiguous(memory_format=torch.channels_last)  # [N, C, H, W]
+        augmentation, mine = self.recipe.augmentation, self.team.part(len(labels))
+        choices = draw(augmentation, len(labels), seeded(self.seed, Purpose.AUGMENTATION, number))
+        x = augment(self.preprocessing(images[mine]), augmentation, choices.of(mine))
+        micro_batches = x.contiguous(memory_format=torch.channels_last).split(self.micro_batch)  # [n, C, H, W]
+        truths = labels[mine].split(self.micro_batch)
+        for layer, dropout in enumerate(self.dropouts):
+            dropout.key = key(self.seed, Purpose.DROPOUT, number, layer)
         loss, wrong = (torch.zeros((), device=self.device) for _ in range(2))
-        size = self.recipe.train.micro_batch
-        for micro, (part, truth) in enumerate(zip(x.split(size), labels.split(size), strict=True)):
-            reseed(self.dropout, self.seed, Purpose.DROPOUT, number, micro)
-            with autocast(self.device, self.dtype):
-                maps = self.network(part)
-            logits = maps.float().mean((2, 3))
-            part_loss = functional.cross_entropy(
-                logits, truth, reduction="sum", label_smoothing=self.recipe.optimizer.label_smoothing
-            )
-            (part_loss / len(images)).backward()
+        first = mine.start
+        for micro, (part, truth) in enumerate(zip(micro_batches, truths, strict=True), 1):
+            for dropout in self.dropouts:
+                dropout.first = first
+            with contextlib.nullcontext() if micro == len(truths) else self.unsynchronised():
+                with autocast(self.device, self.dtype):
+                    scores = logits(self.forward(part).float())
+                part_loss = functional.cross_entropy(
+                    scores, truth, reduction="sum", label_smoothing=self.recipe.optimizer.label_smoothing
+                )
+                (part_loss * (self.team.size / len(labels))).backward()  # a team takes the mean of its gradients
             loss += part_loss.detach()
-            wrong += (logits.argmax(1) != truth).sum()
-        first = self.network.convolutions()[0].bias
-        assert first is not None
-        assert first.grad is not None
-        self.silent = torch.where(first.grad.any(), 0, self.silent + 1)
+            wrong += (scores.argmax(1) != truth).sum()
+            first += len(truth)
+        first_bias = next(parameter for name, parameter in self.network.named_parameters() if name.endswith("bias"))
+        assert first_bias.grad is not None
+        self.silent.copy_(torch.where(first_bias.grad.any(), 0, self.silent + 1))
         self.sgd.step()
         self.sgd.zero_grad()
         if self.average is not None:
@@ -83,7 +101,7 @@ class Learner:
         if self.average is not None:
             state |= {f"average/{name}": weight.detach() for name, weight in self.average.named_parameters()}
         momentum = {name: self.sgd.state[weight]["momentum_buffer"] for name, weight in self.network.named_parameters()}
-        return state | {f"momentum/{name}": tensor for name, tensor in momentum.items()}
+        return state | {f"momentum/{name}": tensor for name, tensor in momentum.items()} | {"silent": self.silent}
 
     def restore(self, state: dict[str, Tensor], seed: int) -> None:
         """Put back what `state` gave; raises `ValueError` where it is another network's."""

@@ -1,18 +1,33 @@
 """The PyTorch module that a table of rows describes, and the classifier that raw pixels go into."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nin_onnx.architecture import Architecture, Conv, Dropout, GlobalAveragePool, MaxPool, layers
+from nin_onnx.architecture import (
+    Architecture,
+    Conv,
+    Dropout,
+    FullyConnected,
+    GlobalAveragePool,
+    LocallyConnected,
+    MaxPool,
+    layers,
+)
+from nin_onnx.train.dropout import SeededDropout
+from nin_onnx.train.local import LocallyConnected2d
 from nin_onnx.train.preprocessing import Preprocessing
 
-__all__ = ["Classifier", "Network", "Outputs", "SeededDropout", "channels_last", "initialise"]
+__all__ = ["Classifier", "Decisions", "Network", "Outputs", "Weighted", "channels_last", "logits"]
+
+Weighted = nn.Conv2d | LocallyConnected2d | nn.Linear
+"""A layer with weights and biases."""
 
 
 class Outputs(NamedTuple):
-    """What a classifier answers, in the order of the exported graph's outputs."""
+    """What a classifier with class maps answers, in the order of the exported graph's outputs."""
 
     logits: Tensor
     """[N, classes]."""
@@ -22,92 +37,80 @@ class Outputs(NamedTuple):
     """[N, classes, h, w]: where in the image each class was seen (paper §4.7); their means are the logits."""
 
 
-class SeededDropout(nn.Module):
-    """Dropout whose mask comes from a generator that the training loop sets to each step's place; × 1/(1-rate) while training.
+class Decisions(NamedTuple):
+    """What a classifier with a fully connected layer answers: the same without class maps."""
 
-    The mask is drawn as random bytes, eight to a number: several times faster than `bernoulli_` on a CPU. So the rate is
-    rounded to a multiple of 1/256, which 0.5 is.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.dropped = min(round(rate * 256), 255)
-        self.generator: torch.Generator | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.dropped == 0:
-            return x
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
-        noise = words.random_(-(2**63), None, generator=self.generator).view(torch.uint8)[: x.numel()]
-        n, c, h, w = x.shape
-        noise = noise.view(n, h, w, c).permute(0, 3, 1, 2)  # lies in memory as x does in training: channels last
-        kept = (noise >= self.dropped).to(x.dtype)
-        return x * kept.mul_(256 / (256 - self.dropped))
+    logits: Tensor
+    probabilities: Tensor
 
 
 class Network(nn.Sequential):
-    """A network of the paper: preprocessed images [N, channels, height, width] in, class maps [N, classes, h, w] out."""
+    """A network of the paper: preprocessed images [N, channels, height, width] in.
 
-    def __init__(self, architecture: Architecture, *, last_relu: bool, dropout: float) -> None:
+    Out come class maps [N, classes, h, w], or the logits [N, classes] where the last layer is fully connected.
+    """
+
+    def __init__(self, architecture: Architecture, *, last_relu: bool, dropout: float, dropout_scaling: str = "training") -> None:
         super().__init__()
         self.architecture = architecture
-        last = [row for row in architecture.rows if isinstance(row, Conv)][-1]
+        without_relu = architecture.maps if architecture.class_maps and not last_relu else None
         for layer in layers(architecture):
+            channels, height, width = layer.input
             match layer.row:
-                case Conv(name, channels, kernel, padding):
-                    self.add_module(name, nn.Conv2d(layer.input[0], channels, kernel, padding=padding))
-                    if last_relu or layer.row != last:
-                        self.add_module(f"{name}_relu", nn.ReLU(inplace=True))
+                case Conv(name, out, kernel, padding):
+                    self.add_module(name, nn.Conv2d(channels, out, kernel, padding=padding))
+                case LocallyConnected(name, out, kernel):
+                    self.add_module(name, LocallyConnected2d(channels, out, kernel, height, width))
                 case MaxPool(name, kernel, stride):
                     self.add_module(name, nn.MaxPool2d(kernel, stride, ceil_mode=True))
                 case Dropout(name):
-                    self.add_module(name, SeededDropout(dropout))
+                    self.add_module(name, SeededDropout(dropout, dropout_scaling))
+                case FullyConnected(name, units):
+                    self.add_module(f"{name}_flatten", nn.Flatten())
+                    self.add_module(name, nn.Linear(channels * height * width, units))
                 case GlobalAveragePool():
-                    pass  # the classifier takes the mean, since it also shows the maps
+                    pass  # `logits` takes the mean, since the classifier also shows the maps
+            if isinstance(layer.row, Conv | LocallyConnected) and layer.row != without_relu:
+                self.add_module(f"{layer.row.name}_relu", nn.ReLU(inplace=True))
 
-    def convolutions(self) -> list[nn.Conv2d]:
-        """The convolutions, first to last."""
-        return [module for module in self if isinstance(module, nn.Conv2d)]
+    def weighted(self) -> list[Weighted]:
+        """The layers with weights, first to last."""
+        return [module for module in self if isinstance(module, Weighted)]
 
-    def use_generator(self, generator: torch.Generator) -> None:
-        """Let every dropout layer draw from `generator`."""
-        for module in self:
-            if isinstance(module, SeededDropout):
-                module.generator = generator
+    def dropouts(self) -> list[SeededDropout]:
+        """The dropout layers, first to last."""
+        return [module for module in self if isinstance(module, SeededDropout)]
+
+    def for_training(self) -> nn.Sequential:
+        """The same modules with each ReLU behind the pool that follows it: the same to the bit, on a quarter of the numbers."""
+        modules = list(self)
+        for i, (one, other) in enumerate(pairwise(modules)):
+            if isinstance(one, nn.ReLU) and isinstance(other, nn.MaxPool2d):
+                modules[i], modules[i + 1] = other, one
+        return nn.Sequential(*modules)
 
 
 class Classifier(nn.Module):
-    """Raw pixels, uint8 [N, height, width, channels], in; logits, probabilities and class maps out."""
+    """Raw pixels, uint8 [N, height, width, channels], in; logits, probabilities and, where there are any, class maps out."""
 
     def __init__(self, preprocessing: Preprocessing, network: Network) -> None:
         super().__init__()
         self.preprocessing = preprocessing
         self.network = network
 
-    def forward(self, images: Tensor) -> Outputs:
-        dtype = self.network.convolutions()[0].weight.dtype
-        maps = self.network(self.preprocessing(images, dtype))
-        logits = maps.mean((2, 3))
-        return Outputs(logits, logits.softmax(1), maps)
+    def forward(self, images: Tensor) -> Outputs | Decisions:
+        dtype = self.network.weighted()[0].weight.dtype
+        answer = self.network(self.preprocessing(images, dtype))
+        scores = logits(answer)
+        probabilities = scores.softmax(1)
+        return Outputs(scores, probabilities, answer) if answer.ndim == 4 else Decisions(scores, probabilities)
+
+
+def logits(answer: Tensor) -> Tensor:
+    """The logits [N, classes] of what a network gives: the means of its class maps, or itself."""
+    return answer.mean((2, 3)) if answer.ndim == 4 else answer
 
 
 def channels_last(network: Network) -> Network:
     """`network`, its weights laid out as convolutions compute fastest: channels innermost."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return] # torch's stubs lack it
-
-
-def initialise(network: Network, kind: str, std: float, generator: torch.Generator) -> None:
-    """Draw the weights from `generator`, a CPU one: the same on every device; set the biases to 0.
-
-    `normal`: N(0, std²), as the author did. `he`: N(0, 2 / fan-in), and the last layer's × 0.1, so that the class maps start
-    small enough for a rate of 0.04 (He initialisation as it is makes them a hundred times larger than the author's, and dies).
-    """
-    convolutions = network.convolutions()
-    for convolution in convolutions:
-        fan_in = convolution.weight[0].numel()
-        scale = std if kind == "normal" else (2 / fan_in) ** 0.5 * (0.1 if convolution is convolutions[-1] else 1.0)
-        drawn = torch.empty_like(convolution.weight, device="cpu").normal_(0, scale, generator=generator)
-        assert convolution.bias is not None
-        with torch.no_grad():
-            convolution.weight.copy_(drawn)
-            convolution.bias.zero_()

@@ -1,34 +1,73 @@
 """How a training tells where it is: a bar within the epoch where somebody watches, a line after each."""
 
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 from torch import Tensor
 
 from nin_onnx.train.run import Epoch
 
-__all__ = ["bar", "line"]
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+__all__ = ["Bar", "bar", "line"]
+
+REFRESH = 1.0  # seconds between two looks at the device, each of which waits for it
 
 
-def bar(batches: tuple[Tensor, ...], label: str) -> Iterator[Tensor]:
-    """The batches, under a bar with the time left if the error stream is a terminal."""
+@dataclass
+class Bar:
+    """The bar of one epoch: how far, loss, error, images a second, time left."""
+
+    shown: "ProgressBar[int]"
+    label: str
+    hidden: bool
+    seen: int
+    looked: float = 0.0
+
+    def show(self, images: int, loss: Tensor, wrong: Tensor, seconds: float) -> None:
+        """`images` more were learnt from; `loss` and `wrong` are summed since the epoch began, `seconds` are all of it."""
+        self.seen += images
+        if self.hidden:
+            return
+        if time.monotonic() - self.looked >= REFRESH:
+            self.looked = time.monotonic()
+            mean, error = float(loss) / self.seen, 100 * float(wrong) / self.seen
+            self.shown.label = f"{self.label}  loss {mean:.4f}  error {error:.2f} %  {self.seen / seconds:,.0f} images/s"
+        self.shown.update(images)
+
+
+@contextmanager
+def bar(images: int, seen: int, label: str, *, hidden: bool) -> Iterator[Bar]:
+    """A bar over an epoch of `images`, of which `seen` are done; it is there only if the error stream is a terminal."""
     stream = sys.stderr
-    with click.progressbar(batches, label=label, file=stream, hidden=not stream.isatty()) as watched:
-        yield from watched
+    hidden = hidden or not stream.isatty()
+    with click.progressbar(length=images, label=label, file=stream, hidden=hidden, width=20) as shown:
+        if not hidden:
+            shown.update(seen)
+        yield Bar(shown, label, hidden, seen)
 
 
 def line(epochs: list[Epoch], total: int) -> str:
     """The last epoch's figures, and the time that those to come will take."""
     epoch = epochs[-1]
     left = sum(one.seconds for one in epochs) / len(epochs) * (total - epoch.epoch)
-    validation = "" if epoch.validation_error is None else f"  validation {epoch.validation_error:.2f} %"
+    others = (("validation", epoch.validation_error), ("test", epoch.test_error))
+    judged = "".join(f"  {name} {error:.2f} %" for name, error in others if error is not None)
     return (
         f"epoch {epoch.epoch:>{len(str(total))}}/{total}  rate {epoch.learning_rate:.4f}  loss {epoch.train_loss:.4f}  "
-        f"error {epoch.train_error:.2f} %{validation}  {epoch.images_per_second:,.0f} images/s  {_duration(left)} left"
+        f"error {epoch.train_error:.2f} %{judged}  {epoch.images_per_second:,.0f} images/s  {_duration(left)} left"
     )
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

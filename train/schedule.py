@@ -1,6 +1,8 @@
-"""The learning rate over time, the paper's parameter groups, and the moving average of the weights."""
+"""The learning rate over time, the paper's groups of parameters, and the moving average of the weights."""
 
 import math
+from collections.abc import Sequence
+from itertools import dropwhile
 from typing import Any
 
 import torch
@@ -8,18 +10,48 @@ import torch
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Optimizer, Recipe, Schedule
 
-__all__ = ["average_weights", "parameter_groups", "rate_factor", "set_rate"]
+__all__ = ["DROPS", "average_weights", "ended", "parameter_groups", "plateaus", "rate_factor", "set_rate"]
 
 
-def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int) -> float:
-    """What the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at the schedule's highest."""
+DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
+
+
+def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int, plateaus: int = 0) -> float:
+    """What the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at the schedule's highest.
+
+    `plateaus` are those of the epochs before.
+    """
     if schedule.kind == "stepped":
         epoch = step // steps_per_epoch
         return 0.1 ** sum(epoch >= drop for drop in schedule.drops)
+    if schedule.kind == "plateau":
+        return 0.1**plateaus
     rising = schedule.warm_up * steps
     if step < rising:
         return (step + 1) / (math.floor(rising) + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
+
+
+def plateaus(errors: Sequence[float], patience: int, classes: int) -> int:
+    """How often the training `errors`, in per cent, stayed at or above their lowest for `patience` epochs.
+
+    After each time the lowest is sought anew. Epochs before the first that is better than nine tenths of guessing's error do
+    not count: the author's first weights may begin with a long plateau, and what has not begun has not stopped.
+    """
+    found, lowest, waited = 0, math.inf, 0
+    guessing = 100 * (1 - 1 / classes)
+    for error in dropwhile(lambda error: error > 0.9 * guessing, errors):
+        lowest, waited = (error, 0) if error < lowest else (lowest, waited + 1)
+        if waited == patience:
+            found, lowest, waited = found + 1, math.inf, 0
+    return found
+
+
+def ended(recipe: Recipe, errors: Sequence[float], classes: int) -> bool:
+    """Whether the epochs with these training errors were the last."""
+    if len(errors) >= recipe.train.epochs:
+        return True
+    return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > DROPS
 
 
 def parameter_groups(network: Network, optimizer: Optimizer) -> list[dict[str, Any]]:
@@ -27,7 +59,7 @@ def parameter_groups(network: Network, optimizer: Optimizer) -> list[dict[str, A
 
     `scale` is the group's learning rate over that of the weights; biases do not decay.
     """
-    *others, last = network.convolutions()
+    *others, last = network.weighted()
     groups: list[dict[str, Any]] = []
     for layers, scale in ((others, 1.0), ([last], optimizer.last_layer_rate)):
         weights = [layer.weight for layer in layers]
@@ -37,12 +69,10 @@ def parameter_groups(network: Network, optimizer: Optimizer) -> list[dict[str, A
     return groups
 
 
-def set_rate(sgd: torch.optim.SGD, recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -> float:
-    """Set every group's learning rate for `step`, and return that of the weights."""
-    rate = recipe.optimizer.learning_rate * rate_factor(recipe.schedule, step, steps, steps_per_epoch)
+def set_rate(sgd: torch.optim.SGD, rate: float) -> None:
+    """Set the learning rate of the weights, and every other group's with it."""
     for group in sgd.param_groups:
         group["lr"] = rate * group["scale"]
-    return rate
 
 
 def average_weights(average: Network, network: Network, decay: float, step: int) -> None:

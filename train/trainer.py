@@ -9,22 +9,25 @@ from typing import Any
 
 import torch
 
-from nin_onnx import data, machine
+from nin_onnx.data import Dataset
 from nin_onnx.errors import Interrupted, RunError, TrainingError
-from nin_onnx.train import checkpoint, device, examples, progress
+from nin_onnx.train import checkpoint, device, examples, progress, stopping, team
 from nin_onnx.train.checkpoint import Checkpoint
 from nin_onnx.train.evaluation import count_errors
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.network import Classifier
 from nin_onnx.train.randomness import Purpose, seeded
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Epoch, Run
-from nin_onnx.train.schedule import set_rate
-from nin_onnx.verdict import measure
+from nin_onnx.train.schedule import ended, plateaus, rate_factor, set_rate
+from nin_onnx.train.summary import summarise
+from nin_onnx.train.team import Team
 
 __all__ = ["resume", "train"]
 
-PACKAGES = ("torch", "numpy", "safetensors")
+SAVE_EVERY = 60.0  # seconds between two states on the disk
+AGREE_EVERY = 10  # steps between two questions to the other processes of a team
 CHECK_EVERY = 100  # steps between looks at the loss: each look waits for the device
 DEAD_AFTER = 20  # steps without a gradient: after fewer, momentum may still carry the weights back to life
 
@@ -32,133 +35,215 @@ Echo = Callable[[str], None]
 
 
 def train(
-    recipe: Recipe, folder: Path, *, seed: int = 0, data_dir: Path | None = None, on: str = "auto", echo: Echo = print
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    on: str = "auto",
+    deterministic: bool = False,
+    echo: Echo = print,
 ) -> dict[str, Any]:
     """Train `recipe` into the new run `folder`, and return its summary.
 
     With `train.validation` images held out the test set is not touched; without, it is looked at once, at the end.
-    Raises `DataError`, `RecipeError`, `RunError`, `Interrupted`, and `TrainingError` where the network dies.
+    `deterministic` makes CUDA repeatable to the bit, which the CPU always is. Started by torchrun, all processes train
+    together, and the first one writes. Raises `DataError`, `RecipeError`, `RunError`, `Interrupted`, and `TrainingError`
+    where the network dies.
     """
-    run = Run(folder)
-    run.check_new()  # before the data, which may have to be downloaded
-    training = _Training(recipe, run, data_dir, device.choose(on), echo)
-    run.create(recipe)
-    training.learner.begin(seed)
-    return training.finish()
+    run, where = Run(folder), device.choose(on)
+    device.set_up(where, deterministic=deterministic)
+    with team.joined(where) as members:
+        run.check_new()  # before the data, which may have to be downloaded
+        members.wait()  # all have looked before the leader writes
+        training = _Training(recipe, run, data_dir, where, members, echo)
+        training.begin(seed)
+        return training.finish()
 
 
-def resume(folder: Path, *, data_dir: Path | None = None, on: str = "auto", echo: Echo = print) -> dict[str, Any]:
-    """Go on with an interrupted run from the end of its last whole epoch, and return its summary."""
-    run = Run(folder)
+def resume(
+    folder: Path, *, data_dir: Path | None = None, on: str = "auto", deterministic: bool = False, echo: Echo = print
+) -> dict[str, Any]:
+    """Go on with an interrupted run from its last state, and return its summary: it ends as if nothing had happened."""
+    run, where = Run(folder), device.choose(on)
+    device.set_up(where, deterministic=deterministic)
     if run.model.exists():
         raise RunError(f"the run '{folder}' has ended: nin-onnx export {folder}")
     if not run.state.exists():
         raise RunError(f"'{folder}' holds no state.safetensors to resume from: train it afresh with another --out")
-    training = _Training(run.recipe(), run, data_dir, device.choose(on), echo)
-    training.restore()
-    return training.finish()
+    with team.joined(where) as members:
+        training = _Training(run.recipe(), run, data_dir, where, members, echo)
+        training.restore()
+        return training.finish()
 
 
 class _Training:
-    """A run under way: its images, its learner, and the epochs so far."""
+    """A run under way: its images, its learner, the epochs so far, and the place in the one that is not over."""
 
-    def __init__(self, recipe: Recipe, run: Run, data_dir: Path | None, on: torch.device, echo: Echo) -> None:
-        self.recipe, self.run, self.device, self.echo = recipe, run, on, echo
-        self.dataset = data.load(recipe.dataset, "train", data_dir, download=True)
+    def __init__(self, recipe: Recipe, run: Run, data_dir: Path | None, on: torch.device, members: Team, echo: Echo) -> None:
+        self.recipe, self.run, self.device, self.team = recipe, run, on, members
+        self.echo: Echo = echo if members.leads else lambda line: None
+        if not members.leads:
+            members.wait()  # until the leader has downloaded what is absent
+        self.dataset = examples.load(recipe, "train", data_dir)
         # Read now and judged at the end, so that a broken file costs no training.
-        self.test = None if recipe.train.validation else data.load(recipe.dataset, "test", data_dir)
-        examples.check(recipe, self.dataset)
-        cut = len(self.dataset) - recipe.train.validation
+        self.test = None if recipe.train.validation else examples.load(recipe, "test", data_dir)
+        if members.leads:
+            members.wait()
+        examples.check(recipe, self.dataset, members.size)
+        cut = len(self.dataset) - max(recipe.train.validation, self.dataset.held_out)
         self.trained_on = self.dataset[:cut]
         self.images, self.labels = examples.to_device(self.trained_on, on)
-        self.held_out = examples.to_device(self.dataset[cut:], on)
-        classifier = checkpoint.build_classifier(recipe)
-        classifier.preprocessing.fit(self.images.cpu())
-        self.learner = Learner(recipe, classifier, on)
+        self.held_out = self._part(self.dataset[len(self.dataset) - recipe.train.validation :])
+        self.curve = self._part(self.test) if self.test is not None and recipe.train.test_curve else None
+        self.learner = Learner(recipe, checkpoint.build_classifier(recipe, len(self.dataset.classes)), on, members)
         self.steps_per_epoch = math.ceil(cut / recipe.train.batch_size)
         self.epochs: list[Epoch] = []
+        self.steps = 0
+        """Of the epoch that is not over; the next three are of these steps."""
+        self.seconds = 0.0
+        self.loss, self.wrong = (torch.zeros((), device=on) for _ in range(2))
+        self.saved = time.monotonic()
+
+    def begin(self, seed: int) -> None:
+        """Make the run's folder, fit the preprocessing, and draw the first weights."""
+        if self.team.leads:
+            self.run.create(self.recipe)
+            try:
+                self.learner.preprocessing.fit(self.images.cpu())
+                checkpoint.write(self.run.preprocessing, self.learner.preprocessing.state_dict(), {})
+            except BaseException:
+                self.run.discard()
+                raise
+        self.team.share(self.learner.preprocessing.buffers())
+        self.learner.begin(seed)
 
     def save(self) -> None:
-        """Write all that the next epoch needs, so that it can start in another process."""
-        self.run.write_metrics(self.epochs)  # first: stopped between the two, the run is resumed from before, and writes it again
-        description = {
-            "seed": self.learner.seed,
-            "dataset": self.dataset.fingerprint,
-            "precision": str(self.learner.dtype),
-            "epochs": [asdict(epoch) for epoch in self.epochs],
-        }
-        checkpoint.write(self.run.state, self.learner.state(), description)
+        """Write all that the next step needs, so that it can be done in another process."""
+        sums = self.team.gather(torch.stack([self.loss, self.wrong]))
+        if self.team.leads:
+            description = {
+                "seed": self.learner.seed,
+                "dataset": self.dataset.fingerprint,
+                "precision": str(self.learner.dtype),
+                "epochs": [asdict(epoch) for epoch in self.epochs],
+                "steps": self.steps,
+                "seconds": self.seconds,
+            }
+            checkpoint.write(self.run.state, {**self.learner.state(), "sums": sums}, description)
+        self.saved = time.monotonic()
 
     def restore(self) -> None:
         """Put back what `save` wrote."""
+        fitted, _ = checkpoint.read(self.run.preprocessing)
         tensors, description = checkpoint.read(self.run.state)
         try:
             for what, now in (("dataset", self.dataset.fingerprint), ("precision", str(self.learner.dtype))):
                 if description[what] != now:
                     raise ValueError(f"its {what} was {description[what]}, here it is {now}")
+            sums = tensors.pop("sums").to(self.device)
+            self.learner.preprocessing.load_state_dict(fitted)
             self.learner.restore(tensors, description["seed"])
             self.epochs = [Epoch(**epoch) for epoch in description["epochs"]]
-        except (KeyError, TypeError, ValueError) as error:
+            self.steps, self.seconds = description["steps"], description["seconds"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(
-                f"'{self.run.state}' cannot be resumed here ({error}): resume where it began, or train afresh with another --out"
+                f"'{self.run.state}' cannot be resumed here ({' '.join(str(error).split())}): resume where it began, or train "
+                "afresh with another --out"
             ) from error
-        self.echo(f"resumed after epoch {len(self.epochs)} of {self.recipe.train.epochs}")
+        if len(sums) == self.team.size:
+            self.loss, self.wrong = sums[self.team.rank]
+        elif self.team.leads:  # other processes than before: the leader takes what all had
+            self.loss, self.wrong = sums.sum(0)
+        self.team.wait()  # all have read before the leader writes
+        if self.team.leads:
+            self.run.clear()
+        step = f", step {self.steps} of {self.steps_per_epoch}" if self.steps else ""
+        self.echo(f"resumed after epoch {len(self.epochs)} of {self.recipe.train.epochs}{step}")
 
     def finish(self) -> dict[str, Any]:
-        """Train the epochs that are left, test, and write what came out."""
-        total = self.recipe.train.epochs
+        """Train what is left, test, and write what came out."""
         try:
-            while len(self.epochs) < total:
-                self.epochs.append(self._epoch())
-                self.save()
-                self.echo(progress.line(self.epochs, total))
+            with stopping.asked() as stopped:
+                while not ended(self.recipe, self._train_errors(), len(self.dataset.classes)):
+                    self.epochs.append(self._epoch(stopped))
+                    if self.team.leads:
+                        self.run.write_metrics(self.epochs)
+                    self.echo(progress.line(self.epochs, self.recipe.train.epochs))
+                    self._pause(stopped)
+            self.save()
             return self._conclude()
         except KeyboardInterrupt as error:
             raise Interrupted(self._stopped()) from error
         finally:
-            if not self.epochs:
+            if self.team.leads and not self.epochs and not self.run.state.exists():
                 self.run.discard()  # so that the same command can be given again
 
     def _conclude(self) -> dict[str, Any]:
         classifier = self.learner.result()
-        summary = self._summary(classifier)
-        self.run.write_summary(summary)
-        description = Checkpoint(
-            self.recipe, self.learner.seed, self.dataset.classes, self.trained_on.describe(), machine.versions(PACKAGES)
-        )
-        checkpoint.save_classifier(self.run.model, classifier.state_dict(), description)
-        self.run.state.unlink(missing_ok=True)
+        wrong = None if self.test is None else self._count(classifier, self._part(self.test))
+        summary = summarise(self.learner, self.epochs, self.trained_on, self.test, wrong)
+        if self.team.leads:
+            self.run.write_summary(summary)
+            description = Checkpoint(
+                self.recipe, self.learner.seed, self.dataset.classes, self.trained_on.describe(), summary["versions"]
+            )
+            checkpoint.save_classifier(self.run.model, classifier.state_dict(), description)
+            for file in (self.run.state, self.run.preprocessing):
+                file.unlink(missing_ok=True)
         return summary
 
-    def _epoch(self) -> Epoch:
-        number = len(self.epochs)
-        steps = self.steps_per_epoch * self.recipe.train.epochs
+    def _epoch(self, stopped: Callable[[], bool]) -> Epoch:
+        number, total = len(self.epochs), self.recipe.train.epochs
         order = torch.randperm(len(self.labels), generator=seeded(self.learner.seed, Purpose.ORDER, number)).to(self.device)
-        loss, wrong = (torch.zeros((), device=self.device) for _ in range(2))
-        seen = 0
-        rate = 0.0
-        start = time.perf_counter()
+        stops = plateaus(self._train_errors(), self.recipe.schedule.patience, len(self.dataset.classes))
         batches = order.split(self.recipe.train.batch_size)
-        for step, rows in enumerate(
-            progress.bar(batches, f"epoch {number + 1}/{self.recipe.train.epochs}"), number * len(batches)
-        ):
-            rate = set_rate(self.learner.sgd, self.recipe, step, steps, self.steps_per_epoch)
-            step_loss, step_wrong = self.learner.step(self.images[rows], self.labels[rows], step)
-            loss += step_loss
-            wrong += step_wrong
-            seen += len(rows)
-            if (step + 1) % CHECK_EVERY == 0 or seen == len(order):
-                self._check_alive(float(loss) / seen, step + 1)
-        seconds = time.perf_counter() - start
-        return Epoch(
+        rate = 0.0
+        seen = sum(map(len, batches[: self.steps]))
+        start = time.perf_counter() - self.seconds
+        with progress.bar(len(order), seen, f"epoch {number + 1}/{total}", hidden=not self.team.leads) as bar:
+            for rows in batches[self.steps :]:
+                step = number * len(batches) + self.steps
+                factor = rate_factor(self.recipe.schedule, step, total * len(batches), len(batches), stops)
+                rate = self.recipe.optimizer.learning_rate * factor
+                set_rate(self.learner.sgd, rate)
+                loss, wrong = self.learner.step(self.images[rows], self.labels[rows], step)
+                self.loss += loss
+                self.wrong += wrong
+                self.steps += 1
+                seen += len(rows)
+                self.seconds = time.perf_counter() - start
+                if self.steps % CHECK_EVERY == 0 or seen == len(order):
+                    self._check_alive(float(self.team.sum(self.loss)) / seen, step + 1)
+                bar.show(len(rows), self.loss * self.team.size, self.wrong * self.team.size, self.seconds)
+                if seen < len(order):
+                    self._pause(stopped)
+        total_loss, total_wrong = (float(self.team.sum(one)) for one in (self.loss, self.wrong))
+        epoch = Epoch(
             epoch=number + 1,
             learning_rate=rate,
-            train_loss=float(loss) / seen,
-            train_error=100 * float(wrong) / seen,
-            validation_error=self._validation_error(),
-            seconds=seconds,
-            images_per_second=seen / seconds,
+            train_loss=total_loss / seen,
+            train_error=100 * total_wrong / seen,
+            validation_error=self._error(self.held_out),
+            test_error=self._error(self.curve),
+            seconds=self.seconds,
+            images_per_second=seen / self.seconds,
         )
+        self.steps, self.seconds = 0, 0.0
+        self.loss, self.wrong = torch.zeros_like(self.loss), torch.zeros_like(self.wrong)
+        return epoch
+
+    def _pause(self, stopped: Callable[[], bool]) -> None:
+        """Save when it is time, and stop when somebody asked for it; a team does both together."""
+        if self.team.size > 1 and self.steps % AGREE_EVERY:
+            return
+        first = not self.steps and not self.run.state.exists()  # from the end of the first epoch on something is kept
+        due = self.team.leads and (first or time.monotonic() - self.saved >= SAVE_EVERY)
+        stop, save = self.team.any((stopped(), due), self.device)
+        if stop or save:
+            self.save()
+        if stop:
+            raise Interrupted(self._stopped())
 
     def _check_alive(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
@@ -173,42 +258,27 @@ class _Training:
                 f"optimizer.learning_rate"
             )
 
-    def _validation_error(self) -> float | None:
-        if not len(self.held_out.labels):
+    def _part(self, dataset: Dataset) -> Examples:
+        """What this process judges of `dataset`, on the device."""
+        return examples.to_device(dataset[self.team.part(len(dataset))], self.device)
+
+    def _error(self, judged: Examples | None) -> float | None:
+        """Per cent of all the processes' images that are wrong now; None where there are none to look at."""
+        if judged is None:
             return None
-        return 100 * count_errors(self.learner.result(), *self.held_out, self.learner.dtype) / len(self.held_out.labels)
+        images = int(self.team.sum(torch.tensor(len(judged.labels), device=self.device)))
+        return 100 * self._count(self.learner.result(), judged, self.learner.dtype) / images if images else None
+
+    def _count(self, classifier: Classifier, judged: Examples, dtype: torch.dtype = torch.float32) -> int:
+        wrong = count_errors(classifier, *judged, dtype) if len(judged.labels) else 0
+        return int(self.team.sum(torch.tensor(wrong, device=self.device)))
+
+    def _train_errors(self) -> list[float]:
+        return [epoch.train_error for epoch in self.epochs]
 
     def _stopped(self) -> str:
-        done = f"stopped after {len(self.epochs)} of {self.recipe.train.epochs} epochs"
-        if not self.epochs:
-            return f"{done}: nothing is kept"
-        return f"{done}: go on with nin-onnx train --resume {self.run.folder}"
-
-    def _summary(self, classifier: Classifier) -> dict[str, Any]:
-        last = self.epochs[-1]
-        seconds = sum(epoch.seconds for epoch in self.epochs)
-        summary: dict[str, Any] = {
-            "recipe": self.recipe.name,
-            "experiment": self.recipe.experiment,
-            "seed": self.learner.seed,
-            "epochs": len(self.epochs),
-            "seconds": round(seconds, 1),
-            "images_per_second": round(len(self.labels) * len(self.epochs) / seconds, 1),
-            "train_loss": last.train_loss,
-            "train_error": last.train_error,
-            "validation_error": last.validation_error,
-            "dataset": self.trained_on.describe(),
-            "settings": asdict(self.recipe),
-        }
-        if self.test is not None:
-            wrong = count_errors(classifier, *examples.to_device(self.test, self.device))
-            accuracy = measure(wrong, len(self.test), self.test.describe(), None)
-            interval = {"low": accuracy.low, "high": accuracy.high}
-            summary["test"] = {**self.test.describe(), "errors": wrong, "error": accuracy.error, **interval}
-        return summary | {
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
-            "precision": str(self.learner.dtype).removeprefix("torch."),
-            "hardware": machine.hardware(),
-            "versions": machine.versions(PACKAGES),
-            "commit": machine.commit(),
-        }
+        if not self.run.state.exists():
+            return "stopped in the first epoch: nothing is kept"
+        done, total = len(self.epochs), self.recipe.train.epochs
+        step = f"at step {self.steps} of {self.steps_per_epoch} in epoch {done + 1}" if self.steps else f"after epoch {done}"
+        return f"stopped {step} of {total}: go on with nin-onnx train --resume {self.run.folder}"

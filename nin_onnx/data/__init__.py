@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
-from nin_onnx.data import cifar, digits, mnist
+from nin_onnx.data import cifar, digits, mnist, svhn
 from nin_onnx.data.dataset import Dataset, Split
 from nin_onnx.data.files import UnofficialDataWarning, data_folder, warn_unofficial
 from nin_onnx.errors import UnknownNameError
@@ -29,6 +29,8 @@ DATASETS: Mapping[str, Source] = MappingProxyType(
     {
         "mnist": Source(mnist.load, mnist.download),
         "cifar10": Source(partial(cifar.load, cifar.CIFAR10), partial(cifar.download, cifar.CIFAR10)),
+        "cifar100": Source(partial(cifar.load, cifar.CIFAR100), partial(cifar.download, cifar.CIFAR100)),
+        "svhn": Source(svhn.load, svhn.download),
         "digits": Source(digits.load, digits.download),
     }
 )

@@ -1,4 +1,4 @@
-"""CIFAR-10, from its binary archive: records of one label byte and one image, channel by channel."""
+"""CIFAR-10 and CIFAR-100, from their binary archives: records of label bytes and one image, channel by channel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from nin_onnx.data.dataset import Dataset, Split
 from nin_onnx.data.files import broken, checksum, locate, read
 from nin_onnx.data.remote import RemoteFile, fetch, unpack
 
-__all__ = ["CIFAR10", "Batch", "Release", "download", "load", "parse_records"]
+__all__ = ["CIFAR10", "CIFAR100", "Batch", "Release", "download", "load", "parse_records"]
 
 CHANNELS, SIDE = 3, 32
-RECORD = 1 + CHANNELS * SIDE * SIDE
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,13 @@ class Release:
     classes: tuple[str, ...]
     """The official names."""
     batches: Mapping[Split, tuple[Batch, ...]]
+    label_bytes: int = 1
+    """Labels in front of each image, a byte each; the last is the class."""
+
+    @property
+    def record(self) -> int:
+        """Bytes of one image with its labels."""
+        return self.label_bytes + CHANNELS * SIDE * SIDE
 
 
 CIFAR10 = Release(
@@ -61,6 +67,33 @@ CIFAR10 = Release(
             "test": (Batch("test_batch.bin", 10_000, "67eb016db431130d61cd03c7ad570b013799c88c"),),
         }
     ),
+)
+
+FINE_LABELS = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+
+CIFAR100 = Release(
+    "cifar100",
+    RemoteFile(
+        "cifar-100-binary.tar.gz", "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"
+    ),
+    "cifar-100-binary",
+    "fine_label_names.txt",
+    tuple(FINE_LABELS.split()),
+    MappingProxyType(
+        {  # the checksums that Apache MXNet publishes; a lossless copy of the images with the official labels has them too
+            "train": (Batch("train.bin", 50_000, "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),),
+            "test": (Batch("test.bin", 10_000, "8fb6623e830365ff53cf14adec797474f5478006"),),
+        }
+    ),
+    label_bytes=2,  # one of 20 superclasses, then one of the 100 classes
 )
 
 
@@ -92,13 +125,13 @@ def parse_classes(release: Release, content: bytes, path: Path) -> tuple[str, ..
 
 def parse_records(release: Release, records: int, content: bytes, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The images [records, 3, 32, 32] and labels [records] in a file of records."""
-    if len(content) != records * RECORD:
-        raise broken(release.name, path, f"{records * RECORD} bytes ({records} images)", f"{len(content)}")
-    table = np.frombuffer(content, np.uint8).reshape(records, RECORD)
-    labels = table[:, 0]
+    if len(content) != records * release.record:
+        raise broken(release.name, path, f"{records * release.record} bytes ({records} images)", f"{len(content)}")
+    table = np.frombuffer(content, np.uint8).reshape(records, release.record)
+    labels = table[:, release.label_bytes - 1]
     if labels.max() >= len(release.classes):
         raise broken(release.name, path, f"labels 0 to {len(release.classes) - 1}", f"label {labels.max()}")
-    return table[:, 1:].reshape(-1, CHANNELS, SIDE, SIDE), labels
+    return table[:, release.label_bytes :].reshape(-1, CHANNELS, SIDE, SIDE), labels
 
 
 def download(release: Release, folder: Path) -> Path:

@@ -26,18 +26,27 @@ class Dataset:
     classes: tuple[str, ...]
     official: bool
     """Whether the files are the official release's, by checksum."""
+    held_out: int = 0
+    """Images at the end that are a validation split, which is never trained on."""
+    own: bool = False
+    """Whether it is the user's own, of which there is no official release."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def provenance(self) -> str:
-        """How reports call the copy: `official` or `unofficial copy`."""
+        """How reports call the files: `official`, `unofficial copy` or `user's own`."""
+        if self.own:
+            return "user's own"
         return "official" if self.official else "unofficial copy"
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of shape, pixels and labels, in hexadecimal: the same for the same data in any file format."""
+        """SHA-256 of shape, pixels and labels, in hexadecimal: the same for the same data in any file format.
+
+        How many images are held out is a matter of use, and has no part in it.
+        """
         digest = hashlib.sha256(repr(self.images.shape).encode())
         digest.update(np.ascontiguousarray(self.images).data)
         digest.update(self.labels.astype("<i8").data)
@@ -54,5 +63,5 @@ class Dataset:
         }
 
     def __getitem__(self, rows: slice) -> "Dataset":
-        """The images of a slice, as a data set of their own."""
-        return replace(self, images=self.images[rows], labels=self.labels[rows])
+        """The images of a slice, as a data set of their own, of which nothing is held out."""
+        return replace(self, images=self.images[rows], labels=self.labels[rows], held_out=0)

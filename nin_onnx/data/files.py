@@ -11,7 +11,17 @@ from pathlib import Path
 
 from nin_onnx.errors import AbsentDataError, DataError
 
-__all__ = ["UnofficialDataWarning", "absent", "broken", "checksum", "data_folder", "locate", "read", "warn_unofficial"]
+__all__ = [
+    "UnofficialDataWarning",
+    "absent",
+    "broken",
+    "checksum",
+    "data_folder",
+    "file_checksum",
+    "locate",
+    "read",
+    "warn_unofficial",
+]
 
 
 class UnofficialDataWarning(UserWarning):
@@ -48,8 +58,18 @@ def read(name: str, path: Path) -> bytes:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise broken(name, path, "a whole gzip file", f"'{error}'") from error
     except OSError as error:
-        reason = f"'{error.filename or path}' cannot be read ({error.strerror})"
-        raise DataError(f"{reason}: mend that, or name another data folder with --data-dir") from error
+        raise _unreadable(path, error) from error
+
+
+def file_checksum(name: str, path: Path, algorithm: str) -> str:
+    """The checksum of the file `path` of data set `name`, of any size, in hexadecimal; raises `DataError`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    except FileNotFoundError as error:
+        raise absent(name, path) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def absent(name: str, path: Path) -> AbsentDataError:
@@ -62,6 +82,11 @@ def broken(name: str, path: Path, expected: str, found: str) -> DataError:
     """The error for a file that is not what its format demands."""
     then = f"delete it, then {_download(name, path.parent.parent)}"
     return DataError(f"'{locate(path) or path}' is broken: expected {expected}, found {found}: {then}")
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    reason = f"'{error.filename or path}' cannot be read ({error.strerror})"
+    return DataError(f"{reason}: mend that, or name another data folder with --data-dir")
 
 
 def _download(name: str, folder: Path) -> str:

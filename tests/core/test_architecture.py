@@ -1,6 +1,7 @@
 """The tables against the paper's figures, and the calculation against PyTorch's own layers."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -13,9 +14,12 @@ from nin_onnx.architecture import (
     Architecture,
     Conv,
     Dropout,
+    FullyConnected,
     GlobalAveragePool,
+    LocallyConnected,
     MaxPool,
     Row,
+    Shape,
     architecture,
     layers,
     multiply_adds,
@@ -23,6 +27,7 @@ from nin_onnx.architecture import (
     receptive_field,
 )
 from nin_onnx.errors import UnknownNameError
+from nin_onnx.train.local import LocallyConnected2d
 
 # What the author released: channels/kernel/padding of each convolution, "P" for max pooling and the dropout behind it.
 RELEASED = {
@@ -34,17 +39,21 @@ RELEASED = {
 EVERY = pytest.mark.parametrize("network", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
 
-def module(row: Row, channels: int) -> nn.Module:
-    """The PyTorch layer that `row` stands for, with `channels` coming in."""
+def module(row: Row, shape: Shape) -> nn.Module:
+    """The PyTorch layer that `row` stands for, with `shape` coming in."""
     match row:
         case Conv():
-            return nn.Conv2d(channels, row.channels, row.kernel, padding=row.padding)
+            return nn.Conv2d(shape[0], row.channels, row.kernel, padding=row.padding)
         case MaxPool():
             return nn.MaxPool2d(row.kernel, row.stride, ceil_mode=True)
         case Dropout():
             return nn.Dropout()
         case GlobalAveragePool():
             return nn.AdaptiveAvgPool2d(1)
+        case LocallyConnected():
+            return LocallyConnected2d(shape[0], row.channels, row.kernel, *shape[1:])
+        case FullyConnected():
+            return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), row.units), nn.Unflatten(1, (row.units, 1, 1)))
 
 
 @pytest.mark.parametrize("name", RELEASED)
@@ -80,13 +89,13 @@ def test_shapes_and_costs_are_those_of_pytorchs_layers(network: Architecture) ->
     x = torch.zeros(1, *network.input)
     for layer in layers(network):
         assert layer.input == tuple(x.shape[1:])
-        real = module(layer.row, x.shape[1])
+        real = module(layer.row, layer.input)
         x = real(x)
         assert layer.output == tuple(x.shape[1:])
         assert layer.parameters == sum(weight.numel() for weight in real.parameters())
-        # every weight but the bias is used once for each output position
-        kernel = real.weight if isinstance(real, nn.Conv2d) else torch.empty(0)
-        assert layer.multiply_adds == kernel.numel() * x.shape[2] * x.shape[3]
+        weights = sum(weight.numel() for name, weight in real.named_parameters() if name.endswith("weight"))
+        uses = x.shape[2] * x.shape[3] if isinstance(real, nn.Conv2d) else 1  # a convolution's at every position
+        assert layer.multiply_adds == weights * uses
     assert tuple(x.shape) == (1, network.classes, 1, 1)
 
 
@@ -101,7 +110,9 @@ def test_the_receptive_field_is_what_the_gradient_reaches(network: Architecture)
                 x = nn.functional.conv2d(x, torch.full((1, 1, kernel, kernel), 1 / kernel**2, dtype=x.dtype), padding=padding)
             case MaxPool(kernel=kernel, stride=stride):
                 x = nn.functional.avg_pool2d(x, kernel, stride, ceil_mode=True)
-            case GlobalAveragePool():
+            case LocallyConnected(kernel=kernel):
+                x = nn.functional.avg_pool2d(x, kernel, 1, kernel // 2)
+            case GlobalAveragePool() | FullyConnected():
                 x = nn.functional.avg_pool2d(x, layer.input[1:], 1)
             case Dropout():
                 pass
@@ -109,7 +120,7 @@ def test_the_receptive_field_is_what_the_gradient_reaches(network: Architecture)
         (gradient,) = torch.autograd.grad(middle, pixels, retain_graph=True)
         seen = gradient[0, 0] > 0
         assert [int(seen.any(axis).sum()) for axis in (0, 1)] == [layer.receptive_field] * 2, layer.row.name
-    assert receptive_field(network) == layers(network)[-2].receptive_field
+    assert receptive_field(network) == next(layer.receptive_field for layer in layers(network) if layer.row == network.maps)
 
 
 @given(st.data(), st.integers(2, 7), st.integers(1, 64))
@@ -120,6 +131,30 @@ def test_pooling_rounds_up_as_pytorch_does(data: st.DataObject, kernel: int, ext
     assert layers(network)[0].output == tuple(real.shape[1:])
 
 
+def test_the_fully_connected_layer_of_table_5_has_640_inputs() -> None:
+    (fc,) = (layer for layer in layers(architecture("nin-cifar10-fc")) if layer.row.name == "fc")
+    assert (fc.input, fc.output, fc.parameters) == ((10, 8, 8), (10, 1, 1), 640 * 10 + 10)
+
+
+@pytest.mark.parametrize("name", ["cnn-gap", "cnn-fc", "cnn-fc-dropout"])
+def test_the_conventional_networks_have_three_convolutions_and_a_local_layer_of_10_maps(name: str) -> None:
+    """Paper §4.6."""
+    rows = architecture(name).rows
+    assert [type(row) for row in rows if isinstance(row, Conv | LocallyConnected)] == [Conv, Conv, Conv, LocallyConnected]
+    assert architecture(name).maps.channels == 10
+
+
+@EVERY
+def test_an_adapted_network_gives_the_classes_that_were_asked_for(network: Architecture) -> None:
+    channels, height, width = network.input
+    adapted = network.adapted((channels, height + 9, width + 4), 7)
+    assert layers(adapted)[-1].output == (7, 1, 1)
+    assert layers(adapted)[0].input == (channels, height + 9, width + 4)
+    assert adapted.maps.channels == 7
+    assert [row.name for row in adapted.rows] == [row.name for row in network.rows]
+    assert network.adapted(network.input, network.classes) == network
+
+
 @EVERY
 def test_every_row_of_a_network_has_a_name_of_its_own(network: Architecture) -> None:
     names = [row.name for row in network.rows]
@@ -128,6 +163,6 @@ def test_every_row_of_a_network_has_a_name_of_its_own(network: Architecture) -> 
 
 def test_an_unknown_architecture_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"^unknown architecture 'nin-cifar': did you mean 'nin-cifar10'\? known are nin-cifar10, "
+        UnknownNameError, match=r"^unknown architecture 'nin-cifar': did you mean 'nin-cifar10'\? known are cnn-fc, "
     ):
         architecture("nin-cifar")

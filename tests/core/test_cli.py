@@ -26,6 +26,7 @@ from nin_onnx import cli
 from nin_onnx.card import CARD_KEY
 from nin_onnx.errors import Interrupted
 from nin_onnx.runtimes import RUNTIMES
+from nin_onnx.train.run import Epoch, Run
 
 CHECKOUT = Path(nin_onnx.__file__).parents[1]
 MODULES: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment] # None: as if it were not installed
@@ -133,7 +134,7 @@ def model(run: Path, tmp_path: Path) -> Path:
 def test_help_names_the_commands_and_the_exit_statuses(command: Command) -> None:
     result = command("--help")
     assert (result.status, result.err) == (0, "")
-    for name in ("train", "export", "eval", "data", "results"):
+    for name in ("train", "plot", "export", "eval", "data", "results"):
         assert re.search(rf"^  {name} +\S", result.out, re.MULTILINE)
     words = " ".join(result.out.split())
     assert "Exit status: 0 all that was asked for passed; 1 a check failed" in words
@@ -205,6 +206,51 @@ def test_a_run_can_be_evaluated_by_its_folder(run: Path, command: Command) -> No
     assert re.search(r"^onnxruntime +pass +\S+ +cpu, fp32 .* 10 ", result.out, re.MULTILINE)
 
 
+@pytest.fixture
+def curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with the runs `with` and `without` of Figure 3's experiments and `other` of none."""
+    monkeypatch.chdir(tmp_path)
+    for name, experiment in (("with", "cifar10"), ("without", "cifar10-no-dropout"), ("other", None)):
+        (tmp_path / name).mkdir()
+        key = f'experiment = "{experiment}"\n' if experiment else ""
+        (tmp_path / name / "recipe.toml").write_text(f'name = "{name}"\n{key}')
+        Run(tmp_path / name).write_metrics([Epoch(number, 0.1, 1.0, 30.0, None, 20.0, 1.0, 1.0) for number in range(1, 25)])
+    return tmp_path
+
+
+def test_plotting_writes_one_run_into_its_folder_and_several_here(curves: Path, command: Command) -> None:
+    assert command("plot", "other") == Result(0, f"{Path('other') / 'curves.png'}\n", "")
+    assert command("plot", "other", "with").out.splitlines()[-1] == "curves.png"
+    assert command("plot", "other", "--out", "to/one.SVG") == Result(0, f"{Path('to') / 'one.SVG'}\n", "")
+    pictures = {"other/curves.png": b"\x89PNG", "curves.png": b"\x89PNG", "to/one.SVG": b"<?xml"}
+    assert [name for name, magic in pictures.items() if not (curves / name).read_bytes().startswith(magic)] == []
+    assert not list(curves.rglob("*.part"))
+
+
+def test_plotting_compares_the_runs_of_figure_3_with_it(curves: Path, command: Command) -> None:
+    result = command("plot", "with", "other", "without")
+    assert [line.split() for line in result.out.splitlines()[1:]] == [
+        ["with", "test", "20", "-", "24", "20.00", "21.50", "-1.50"],
+        ["without", "test", "20", "-", "24", "20.00", "23.73", "-3.73"],
+        ["curves.png"],
+    ]
+    found = json.loads(command("plot", "with", "other", "without", "--json").out)
+    assert found["file"] == "curves.png"
+    assert [(row["run"], row["first_epoch"], row["last_epoch"], row["ours"]) for row in found["figure3"]] == [
+        ("with", 20, 24, 20.0),
+        ("without", 20, 24, 20.0),
+    ]
+    assert [row["paper"] for row in found["figure3"]] == pytest.approx([21.5, 23.725])
+    assert [row["difference"] for row in found["figure3"]] == pytest.approx([-1.5, -3.725])
+
+
+def test_plotting_a_broken_run_writes_nothing(curves: Path, command: Command) -> None:
+    file = Path("with") / "metrics.csv"
+    file.write_bytes(file.read_bytes()[:-3])
+    assert_error(command("plot", "other", "with"), 2, f"'{file}' is broken", "expected a whole line", "copy it anew")
+    assert not list(curves.rglob("curves.*"))
+
+
 # Exit status 1: something is wrong
 
 
@@ -264,6 +310,9 @@ def test_a_graph_that_fails_the_golden_check_is_status_1_and_no_file(
         (["exprot"], ["'exprot'", "'export'", "nin-onnx --help"]),
         (["export", "--ouput", "x"], ["--ouput", "--out", "nin-onnx export --help"]),
         (["export"], ["RUN", "nin-onnx export --help"]),
+        (["plot"], ["RUN", "nin-onnx plot --help"]),
+        (["plot", "run", "--out", "curves.gif"], ["'curves.gif'", ".png, .svg, .pdf", "nin-onnx plot --help"]),
+        (["plot", "absent"], ["'absent' is no run folder", "nin-onnx train RECIPE --out absent"]),
         (["train"], ["digits, mnist", "nin-onnx train --help"]),
         (["train", "digits", "--resume", "run"], ["--resume", "nin-onnx train --help"]),
         (["train", "digits", "--seed", "-1"], ["--seed", "-1", "nin-onnx train --help"]),
@@ -321,6 +370,7 @@ def test_an_unknown_runtime_is_an_error_that_suggests_the_nearest(model: Path, c
         (["train", "digits"], "torch", "'torch': pip install 'nin-onnx[train]'"),
         (["train", "digits"], "sklearn", "'scikit-learn': pip install 'nin-onnx[demo]'"),
         (["export", "run"], "onnxsim", "'onnxsim': pip install 'nin-onnx[train]'"),
+        (["plot", "run"], "matplotlib", "'matplotlib': pip install 'nin-onnx[plot]'"),
     ],
 )
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
@@ -419,9 +469,11 @@ def test_where_the_model_s_data_is_broken_it_is_an_error_and_not_absent(model: P
 def test_data_sets_are_listed_as_they_are_and_fetched_by_name(small_mnist: Path, command: Command) -> None:
     listed = command("data", "--data-dir", small_mnist)
     assert listed.status == 0
-    mnist, cifar10, digits = listed.out.splitlines()
+    mnist, cifar10, cifar100, svhn, digits = listed.out.splitlines()
     assert re.fullmatch(r"mnist +[0-9]+ train images, unofficial copy; [0-9]+ test images, unofficial copy", mnist)
     assert re.fullmatch(r"cifar10 +absent: nin-onnx data cifar10", cifar10)
+    assert re.fullmatch(r"cifar100 +absent: nin-onnx data cifar100", cifar100)
+    assert re.fullmatch(r"svhn +absent: nin-onnx data svhn", svhn)
     assert re.fullmatch(r"digits +1,437 train images, official; 360 test images, official", digits)
     fetched = command("data", "digits", "--json")
     assert (fetched.status, list(json.loads(fetched.out)["datasets"])) == (0, ["digits"])
@@ -468,7 +520,7 @@ def test_ctrl_c_stops_a_training_with_one_line_that_says_how_to_go_on(tmp_path: 
     assert process.stdout.readline().startswith("epoch ")
     process.send_signal(signal.SIGINT)
     result = ended(process)
-    assert_error(Result(result.status, "", result.err), 130, "of 10000 epochs", "go on with nin-onnx train --resume run")
+    assert_error(Result(result.status, "", result.err), 130, "of 10000: go on with nin-onnx train --resume run")
 
 
 def test_a_process_ends_with_the_status_of_its_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnxruntime", "onnx.reference", "onnxscript", "onnxsim", "pooch", "requests", "scipy", "sklearn")
+HEAVY = ("matplotlib", "torch", "onnxruntime", "onnx.reference", "onnxscript", "onnxsim", "pooch", "requests", "scipy", "sklearn")
 RUNTIMES = ("openvino", "cv2", "tract", "ncnn", "MNN")
 
 RUN = """
@@ -47,7 +47,8 @@ def test_the_probe_sees_a_heavy_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nin_onnx", "nin_onnx.cli", "nin_onnx.card", "nin_onnx.golden", "nin_onnx.data", "nin_onnx.runtimes"]
+    "module",
+    ["nin_onnx", "nin_onnx.cli", "nin_onnx.card", "nin_onnx.golden", "nin_onnx.data", "nin_onnx.runtimes", "nin_onnx.train.plot"],
 )
 def test_importing_a_module_loads_nothing_heavy(module: str) -> None:
     assert loaded(f"import {module}") == []
@@ -59,5 +60,5 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_training_needs_only_torch_numpy_safetensors_and_click() -> None:
-    others = ("onnx", "onnxruntime", "onnxscript", "onnxsim", "pooch", "scipy", "sklearn", "tqdm")
+    others = ("matplotlib", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pooch", "scipy", "sklearn", "tqdm")
     assert "torch" in loaded(TRAIN.format(names=others), ("torch",))

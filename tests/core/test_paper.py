@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published, published
+from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Figure3, Published, figure3, published
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,33 @@ def test_the_size_of_a_test_set_gives_the_known_standard_error(experiment: str, 
     assert isinstance(row, Published)
     rate = row.error / 100
     assert 100 * math.sqrt(rate * (1 - rate) / TEST_IMAGES[row.dataset]) == pytest.approx(points, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "errors"),
+    [("cifar10", {0: 90.0, 24: 21.1, 80: 15.4, 200: 14.5}), ("cifar10-no-dropout", {0: 90.0, 24: 23.5, 80: 22.0, 200: 18.0})],
+)
+def test_figure_3_has_the_test_errors_that_were_read_off_it(experiment: str, errors: dict[int, float]) -> None:
+    figure = figure3(experiment)
+    assert figure is not None
+    assert {epoch: dict(figure.test)[epoch] for epoch in errors} == errors
+
+
+def test_without_dropout_figure_3_learns_its_training_set_better_and_its_test_set_worse() -> None:
+    with_dropout, without = figure3("cifar10"), figure3("cifar10-no-dropout")
+    assert isinstance(with_dropout, Figure3)
+    assert isinstance(without, Figure3)
+    assert without.train[-1][1] < with_dropout.train[-1][1] < with_dropout.test[-1][1] < without.test[-1][1]
+
+
+@pytest.mark.parametrize("experiment", ["cifar10", "cifar10-no-dropout"])
+@pytest.mark.parametrize("curve", ["train", "test"])
+def test_a_curve_of_figure_3_runs_over_200_epochs_in_order(experiment: str, curve: str) -> None:
+    epochs = [epoch for epoch, _ in getattr(figure3(experiment), curve)]
+    assert (epochs[0], epochs[-1]) == (0, 200)
+    assert epochs == sorted(set(epochs))
+
+
+@pytest.mark.parametrize("experiment", [None, "source", "cifar10-augmented", "mnist"])
+def test_figure_3_is_of_two_experiments_alone(experiment: str | None) -> None:
+    assert figure3(experiment) is None

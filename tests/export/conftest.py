@@ -49,7 +49,7 @@ def make_run() -> RunMaker:
         settings = recipe.from_dict(table, "the test's recipe")
         classifier = build_classifier(settings)
         random = torch.Generator().manual_seed(0)
-        for convolution in classifier.network.convolutions():
+        for convolution in classifier.network.weighted():
             torch.nn.init.normal_(convolution.weight, 0, (2 / convolution.weight[0].numel()) ** 0.5, random)
             assert convolution.bias is not None
             torch.nn.init.normal_(convolution.bias, 0, 0.1, random)

@@ -10,7 +10,7 @@ from nin_onnx.runtimes import Report, evaluate
 from nin_onnx.runtimes.diagnosis import diagnose
 from nin_onnx.runtimes.registry import runtime
 
-RESULT = Path(__file__).parents[2] / "results" / "mnist-seed0.json"
+RESULT = Path(__file__).parents[2] / "results" / "mnist-modern-seed0.json"
 
 
 def judged(data_dir: Path, *runtimes: str, limit: int | None = None) -> Report:

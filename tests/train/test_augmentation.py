@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nin_onnx.train.augmentation import augment
+from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.recipe import Augmentation
 
 
 def random_images(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def augmented(images: torch.Tensor, recipe: Augmentation, seed: int) -> torch.Tensor:
+    return augment(images, recipe, draw(recipe, len(images), torch.Generator().manual_seed(seed)))
 
 
 def places(image: NDArray[np.float32], result: NDArray[np.float32], padding: int, flip: bool) -> list[tuple[int, int, bool]]:
@@ -40,7 +44,7 @@ def test_every_result_is_one_window_of_its_padded_image(
     shape: tuple[int, int, int, int], padding: int, flip: bool, seed: int
 ) -> None:
     images = random_images(shape)
-    results = augment(images, Augmentation(padding, flip), torch.Generator().manual_seed(seed))
+    results = augmented(images, Augmentation(padding, flip), seed)
     assert results.shape == images.shape
     for image, result in zip(images.numpy(), results.numpy(), strict=True):
         assert len(places(image, result, padding, flip)) == 1
@@ -48,7 +52,7 @@ def test_every_result_is_one_window_of_its_padded_image(
 
 def test_all_windows_are_equally_likely_in_both_directions() -> None:
     images = random_images((3600, 1, 4, 5))
-    results = augment(images, Augmentation(1, flip=True), torch.Generator().manual_seed(0))
+    results = augmented(images, Augmentation(1, flip=True), 0)
     found = Counter(places(image, result, 1, True)[0] for image, result in zip(images.numpy(), results.numpy(), strict=True))
     assert len(found) == 18
     assert scipy.stats.chisquare(list(found.values())).pvalue > 0.001
@@ -60,9 +64,7 @@ def test_the_same_generator_state_makes_the_same_choices_for_any_images() -> Non
     chosen = [
         [
             places(image, result, 2, True)
-            for image, result in zip(
-                images.numpy(), augment(images, recipe, torch.Generator().manual_seed(seed)).numpy(), strict=True
-            )
+            for image, result in zip(images.numpy(), augmented(images, recipe, seed).numpy(), strict=True)
         ]
         for images, seed in ((one, 5), (other, 5), (one, 6))
     ]
@@ -72,11 +74,19 @@ def test_the_same_generator_state_makes_the_same_choices_for_any_images() -> Non
 
 def test_without_augmentation_the_images_are_the_same_tensor() -> None:
     images = random_images((2, 1, 4, 4))
-    assert augment(images, Augmentation(), torch.Generator()) is images
+    assert augmented(images, Augmentation(), 0) is images
 
 
 def test_the_images_that_are_given_stay_as_they_are() -> None:
     images = random_images((4, 1, 6, 6))
     before = images.clone()
-    augment(images, Augmentation(1, flip=True), torch.Generator().manual_seed(0)).zero_()
+    augmented(images, Augmentation(1, flip=True), 0).zero_()
     assert torch.equal(images, before)
+
+
+def test_a_part_of_a_batch_gets_what_it_gets_in_the_whole() -> None:
+    recipe, images = Augmentation(2, flip=True), random_images((20, 2, 8, 8))
+    choices = draw(recipe, 20, torch.Generator().manual_seed(1))
+    whole = augment(images, recipe, choices)
+    for rows in (slice(0, 7), slice(7, 20)):
+        assert torch.equal(augment(images[rows], recipe, choices.of(rows)), whole[rows])

@@ -14,7 +14,9 @@ from torch import Tensor
 from nin_onnx.errors import RunError
 from nin_onnx.train import checkpoint
 from nin_onnx.train.checkpoint import Checkpoint
-from nin_onnx.train.network import Classifier, channels_last, initialise
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.network import Classifier, channels_last
+from nin_onnx.train.recipe import Network as Settings
 from nin_onnx.train.recipe import Recipe
 
 TENSORS = {
@@ -33,7 +35,7 @@ def trained(tiny_recipe: Callable[..., Recipe]) -> tuple[Classifier, Checkpoint]
     recipe = tiny_recipe()
     classifier = checkpoint.build_classifier(recipe)
     classifier.preprocessing.fit(images(50))
-    initialise(channels_last(classifier.network), "he", 0, torch.Generator().manual_seed(0))
+    initialise(channels_last(classifier.network), Settings("any", initialisation="he"), torch.Generator().manual_seed(0))
     return classifier, Checkpoint(recipe, 7, tuple("abcdefghij"), {"name": "tiny", "images": 110}, {"torch": "2"})
 
 

@@ -1,4 +1,4 @@
-"""Dropout with a mask of random bytes: how much it drops, and that its generator alone decides what."""
+"""Dropout with a mask of random bytes: how much it drops, and that seed, step, layer and sample alone decide what."""
 
 import pytest
 import torch
@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nin_onnx.train.network import SeededDropout
+from nin_onnx.train.dropout import SeededDropout
 
 SHAPE = (8, 13, 17, 19)
 
 
-def dropped(x: Tensor, rate: float, seed: int = 0) -> Tensor:
+def dropped(x: Tensor, rate: float, key: int = 5, first: int = 0, scaling: str = "training") -> Tensor:
     """`x` after training-time dropout."""
-    dropout = SeededDropout(rate)
-    dropout.generator = torch.Generator().manual_seed(seed)
+    dropout = SeededDropout(rate, scaling)
+    dropout.key, dropout.first = key, first
     result: Tensor = dropout(x)
     return result
 
@@ -35,6 +35,15 @@ def test_what_is_kept_is_scaled_up_so_that_the_mean_stays(rate: float) -> None:
     x = torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = dropped(x, rate)
     torch.testing.assert_close(found[found != 0], (x / (1 - rate))[found != 0], rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5])
+def test_the_authors_dropout_leaves_what_is_kept_and_scales_all_down_at_test(rate: float) -> None:
+    x = torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = dropped(x, rate, scaling="test")
+    assert torch.equal(found, torch.where(found != 0, x, 0))
+    assert torch.equal(found == 0, dropped(x, rate) == 0)
+    torch.testing.assert_close(SeededDropout(rate, "test").eval()(x), x * (1 - rate), rtol=1e-14, atol=0)
 
 
 def test_neighbours_and_images_are_dropped_independently() -> None:
@@ -58,31 +67,35 @@ def test_the_mask_does_not_depend_on_memory_format_or_type(
     assert torch.equal(dropped(contiguous, rate) == 0, dropped(other, rate) == 0)
 
 
+@given(st.tuples(st.integers(2, 9), *[st.integers(1, 5)] * 3), st.data(), st.integers(0, 100))
+def test_an_images_mask_does_not_depend_on_how_the_batch_is_divided(
+    shape: tuple[int, int, int, int], data: st.DataObject, first: int
+) -> None:
+    x = torch.ones(shape)
+    cut = data.draw(st.integers(1, shape[0] - 1))
+    parts = [dropped(x[:cut], 0.5, first=first), dropped(x[cut:], 0.5, first=first + cut)]
+    assert torch.equal(torch.cat(parts), dropped(x, 0.5, first=first))
+
+
 def test_the_layout_in_memory_is_kept() -> None:
     x = torch.ones(SHAPE).contiguous(memory_format=torch.channels_last)
     assert dropped(x, 0.5).is_contiguous(memory_format=torch.channels_last)
     assert dropped(torch.ones(SHAPE), 0.5).is_contiguous()
 
 
-def test_the_generator_alone_decides_the_mask() -> None:
+def test_the_key_alone_decides_the_mask() -> None:
     x = torch.ones(SHAPE)
-    one = dropped(x, 0.5, seed=1)
+    one = dropped(x, 0.5, key=1)
     torch.manual_seed(5)
-    assert torch.equal(dropped(x, 0.5, seed=1), one)
-    assert not torch.equal(dropped(x, 0.5, seed=2), one)
-
-
-def test_two_layers_that_share_a_generator_have_different_masks() -> None:
-    generator = torch.Generator().manual_seed(0)
-    one, other = SeededDropout(0.5), SeededDropout(0.5)
-    one.generator = other.generator = generator
-    x = torch.ones(SHAPE)
-    assert not torch.equal(one(x), other(x))
+    assert torch.equal(dropped(x, 0.5, key=1), one)
+    assert not torch.equal(dropped(x, 0.5, key=2), one)
+    assert not torch.equal(dropped(x, 0.5, key=1, first=1), one)
 
 
 def test_nothing_is_dropped_in_evaluation_or_at_rate_0() -> None:
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     assert torch.equal(SeededDropout(0.5).eval()(x), x)
+    assert torch.equal(SeededDropout(0, "test").eval()(x), x)
     assert torch.equal(dropped(x, 0), x)
 
 

@@ -5,14 +5,16 @@ import torch
 
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.train.evaluation import count_errors
-from nin_onnx.train.network import Classifier, Network, initialise
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.network import Classifier, Network
 from nin_onnx.train.preprocessing import build
+from nin_onnx.train.recipe import Network as Settings
 
 
 @pytest.fixture
 def classifier() -> Classifier:
     network = Network(ARCHITECTURES["nin-digits"], last_relu=False, dropout=0.5)
-    initialise(network, "he", 0, torch.Generator().manual_seed(0))
+    initialise(network, Settings("any", initialisation="he"), torch.Generator().manual_seed(0))
     return Classifier(build(("scale",), (1, 8, 8)), network)
 
 

@@ -11,7 +11,8 @@ import torch
 
 from nin_onnx.errors import TrainingError
 from nin_onnx.train import learner, trainer
-from nin_onnx.train.network import Network, initialise
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Recipe
 
 Recipes = Callable[..., Recipe]

@@ -1,6 +1,7 @@
 """The network: against one composed by hand from torch.nn, in float64."""
 
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import scipy.stats
@@ -9,8 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nin_onnx.architecture import ARCHITECTURES
-from nin_onnx.train.network import Classifier, Network, channels_last, initialise
+from nin_onnx.train import recipe
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.local import LocallyConnected2d
+from nin_onnx.train.network import Classifier, Network, channels_last
 from nin_onnx.train.preprocessing import build
+from nin_onnx.train.recipe import Network as Settings
+
+HE = Settings("any", initialisation="he")
 
 # Per mlpconv layer: kernel of the convolution, its channels, those of the two cccp layers (paper's released definitions).
 PAPER = {
@@ -39,13 +46,13 @@ def by_hand(name: str, last_relu: bool) -> nn.Sequential:
     return nn.Sequential(*modules[: -1 if last_relu else -2])
 
 
-def made(name: str, *, last_relu: bool = True, dropout: float = 0.5, kind: str = "he") -> Network:
+def made(name: str, *, last_relu: bool = True, dropout: float = 0.5, kind: Literal["normal", "he"] = "he") -> Network:
     network = Network(ARCHITECTURES[name], last_relu=last_relu, dropout=dropout)
-    initialise(network, kind, 0.05, torch.Generator().manual_seed(0))
+    initialise(network, Settings("", initialisation=kind), torch.Generator().manual_seed(0))
     return network
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", PAPER)
 def test_parameters_have_the_papers_names_and_shapes(name: str) -> None:
     channels, mlpconvs = PAPER[name]
     expected: dict[str, tuple[int, ...]] = {}
@@ -60,11 +67,11 @@ def test_parameters_have_the_papers_names_and_shapes(name: str) -> None:
 
 
 @pytest.mark.parametrize("last_relu", [True, False])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", PAPER)
 def test_the_answer_is_that_of_a_network_composed_by_hand(name: str, last_relu: bool) -> None:
     random = torch.Generator().manual_seed(1)
     network = made(name, last_relu=last_relu).double().eval()
-    for convolution in network.convolutions():
+    for convolution in network.weighted():
         assert convolution.bias is not None
         nn.init.normal_(convolution.bias, std=0.1, generator=random)
     reference = by_hand(name, last_relu).double()
@@ -104,11 +111,13 @@ def test_the_classifier_gives_float32_whatever_the_pixels() -> None:
 
 @pytest.mark.parametrize("name", ["nin-cifar10", "nin-mnist"])
 def test_normal_weights_have_the_std_of_the_recipe_and_he_weights_that_of_their_fan_in(name: str) -> None:
-    for kind in ("normal", "he"):
-        *others, last = made(name, kind=kind).convolutions()
+    kinds: tuple[Literal["normal", "he"], ...] = ("normal", "he")
+    for kind in kinds:
+        *others, last = made(name, kind=kind).weighted()
         for layer in (*others, last):
             assert layer.bias is not None
             assert not layer.bias.any()
+            assert isinstance(layer, nn.Conv2d)
             fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
             expected = 0.05 if kind == "normal" else (2 / fan_in) ** 0.5 * (0.1 if layer is last else 1)
             numbers = layer.weight.detach().flatten().double() / expected
@@ -119,7 +128,7 @@ def test_normal_weights_have_the_std_of_the_recipe_and_he_weights_that_of_their_
 
 
 def test_the_layers_of_a_network_draw_different_weights() -> None:
-    middle = [layer.weight.detach().flatten()[:10] for layer in made("nin-cifar10", kind="normal").convolutions()]
+    middle = [layer.weight.detach().flatten()[:10] for layer in made("nin-cifar10", kind="normal").weighted()]
     assert not any(torch.equal(one, other) for one, other in pairwise(middle))
 
 
@@ -127,7 +136,7 @@ def test_the_generator_alone_decides_the_first_weights() -> None:
     networks = [channels_last(Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)) for _ in range(3)]
     for network, seed in zip(networks, (1, 1, 2), strict=True):
         torch.manual_seed(seed + 10 * id(network))
-        initialise(network, "he", 0.05, torch.Generator().manual_seed(seed))
+        initialise(network, HE, torch.Generator().manual_seed(seed))
     one, same, other = (torch.cat([weight.flatten() for weight in network.parameters()]) for network in networks)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -137,6 +146,83 @@ def test_the_generator_alone_decides_the_first_weights() -> None:
 def test_the_first_weights_are_the_same_on_every_device() -> None:
     cpu, cuda = (channels_last(Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)).to(on) for on in ("cpu", "cuda"))
     for network in (cpu, cuda):
-        initialise(network, "he", 0.05, torch.Generator().manual_seed(1))
+        initialise(network, HE, torch.Generator().manual_seed(1))
     for one, other in zip(cpu.parameters(), cuda.parameters(), strict=True):
         assert torch.equal(one, other.cpu())
+
+
+def test_the_last_maps_go_through_a_relu_in_front_of_a_fully_connected_layer_whatever_the_recipe_says() -> None:
+    """Table 5: only the pooling is replaced; its last layer has no ReLU, since its outputs are the logits."""
+    for last_relu in (True, False):
+        names = [name for name, _ in made("nin-cifar10-fc", last_relu=last_relu).named_children()]
+        assert names[-4:] == ["cccp6", "cccp6_relu", "fc_flatten", "fc"]
+        dropped = [name for name, _ in made("nin-cifar10-fc-dropout", last_relu=last_relu).named_children()]
+        assert dropped[-4:] == ["cccp6_relu", "drop3", "fc_flatten", "fc"]
+
+
+@pytest.mark.parametrize("name", ["nin-cifar10-fc", "nin-cifar10-fc-dropout"])
+def test_a_fully_connected_head_is_a_linear_layer_over_all_maps_in_pytorchs_order(name: str) -> None:
+    random = torch.Generator().manual_seed(1)
+    network, body = made(name).double().eval(), by_hand("nin-cifar10", last_relu=True).double()
+    state = network.state_dict()
+    body.load_state_dict(dict(zip(body.state_dict(), [value for key, value in state.items() if "fc" not in key], strict=True)))
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=random)
+    with torch.inference_mode():
+        expected = body(x).reshape(2, 640) @ state["fc.weight"].T + state["fc.bias"]
+        torch.testing.assert_close(network(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_locally_connected_layer_is_a_convolution_with_other_weights_at_every_position() -> None:
+    random = torch.Generator().manual_seed(4)
+    layer = LocallyConnected2d(3, 5, 3, 4, 6).double()
+    nn.init.normal_(layer.weight, generator=random)
+    nn.init.normal_(layer.bias, generator=random)
+    x = torch.randn(2, 3, 4, 6, dtype=torch.float64, generator=random)
+    expected = torch.empty(2, 5, 4, 6, dtype=torch.float64)
+    for row in range(4):
+        for column in range(6):
+            kernel = layer.weight[row * 6 + column].reshape(3, 3, 3, 5).permute(3, 2, 0, 1)  # [5, 3, row, column]
+            everywhere = functional.conv2d(x, kernel, padding=1)
+            expected[:, :, row, column] = everywhere[:, :, row, column] + layer.bias[:, row, column]
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_conventional_networks_compose_the_layers_of_section_4_6() -> None:
+    names = [name for name, _ in made("cnn-fc-dropout").named_children()]
+    assert names == [
+        *("conv1", "conv1_relu", "pool1", "conv2", "conv2_relu", "pool2", "conv3", "conv3_relu", "pool3"),
+        *("local4", "local4_relu", "drop4", "fc_flatten", "fc"),
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if "svhn" not in name])
+def test_the_order_for_training_gives_the_same_bits_and_gradients(name: str) -> None:
+    network = made(name, dropout=0).train()
+    x = torch.randn(2, *ARCHITECTURES[name].input, generator=torch.Generator().manual_seed(5))
+    results = []
+    for module in (network, network.for_training()):
+        answer = module(x)
+        gradients = torch.autograd.grad(answer.square().sum(), list(network.parameters()))
+        results.append((answer, *gradients))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    kinds = [type(module) for module in network.for_training()]
+    assert (nn.ReLU, nn.MaxPool2d) not in set(pairwise(kinds))
+
+
+@pytest.mark.parametrize("name", ["nin-cifar10-fc", "cnn-gap", "cnn-fc"])
+def test_class_maps_are_answered_only_where_their_mean_is_the_logit(name: str) -> None:
+    table = ARCHITECTURES[name]
+    classifier = Classifier(build(("scale",), table.input), made(name)).eval()
+    with torch.inference_mode():
+        outputs = classifier(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
+    assert set(outputs._fields) == {"logits", "probabilities"} | ({"class_maps"} if name == "cnn-gap" else set())
+    assert outputs.logits.shape == (2, 10)
+
+
+def test_layers_with_a_std_of_their_own_have_it() -> None:
+    """CIFAR-100's released first weights: conv1 .001, cccp1 and cccp2 .01, the rest .05."""
+    network = Network(ARCHITECTURES["nin-cifar100"], last_relu=True, dropout=0.5)
+    initialise(network, recipe.load("cifar100").network, torch.Generator().manual_seed(0))
+    found = {name: layer.weight.std().item() for name, layer in network.named_children() if isinstance(layer, nn.Conv2d)}
+    small = {"conv1": 0.001, "cccp1": 0.01, "cccp2": 0.01}
+    assert found == {name: pytest.approx(small.get(name, 0.05), rel=0.05) for name in found}

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,11 +37,44 @@ def expected(name: str, train: NDArray[np.float64], images: NDArray[np.float64])
             return (images - train.mean((0, 2, 3), keepdims=True)) / train.std((0, 2, 3), keepdims=True)
         case "mean_image":
             return images - train.mean(0)
+        case "gcn" | "gcn55":
+            centred = images - images.mean((1, 2, 3), keepdims=True)
+            norms = np.linalg.norm(centred.reshape(len(images), -1), axis=1)
+            return (55 if name == "gcn55" else 1) * centred / norms[:, None, None, None]
+        case "zca":
+            return zca(train.reshape(len(train), -1), images.reshape(len(images), -1)).reshape(images.shape)
+        case "lcn":
+            return np.stack([[lcn(channel) for channel in one] for one in images])
     raise NotImplementedError(name)
 
 
+def zca(train: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(x - mean) · (C + 0.1·I)^-½, by the singular values of the centred images; both [N, values]."""
+    mean = train.mean(0)
+    _, singular, vectors = np.linalg.svd((train - mean) / len(train) ** 0.5, full_matrices=True)
+    eigenvalues = np.zeros(len(vectors))
+    eigenvalues[: len(singular)] = singular**2
+    whitened: NDArray[np.float64] = (images - mean) @ (vectors.T / np.sqrt(eigenvalues + 0.1)) @ vectors
+    return whitened
+
+
+def lcn(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """LeCun's local contrast normalisation of [height, width], with SciPy's correlation and a loop-free Gaussian."""
+    y, x = np.mgrid[-3:4, -3:4]
+    gaussian = np.exp(-(x**2 + y**2) / (2 * 2.0**2))
+    gaussian /= gaussian.sum()
+    around, strength = (scipy.ndimage.correlate(of, gaussian, mode="constant") for of in (image, image**2))
+    denominator = np.sqrt(strength)
+    result: NDArray[np.float64] = (image - around) / np.maximum(np.maximum(denominator.mean(), denominator), 1e-4)
+    return result
+
+
 @pytest.mark.parametrize(
-    "names", [(name,) for name in STEPS] + [("scale", "standardise"), ("mean_image", "scale", "standardise")]
+    "names",
+    [
+        *((name,) for name in STEPS),
+        *(("scale", "standardise"), ("mean_image", "scale", "standardise"), ("gcn55", "zca"), ("gcn", "lcn")),
+    ],
 )
 def test_steps_are_what_numpy_calculates_in_float64(names: tuple[str, ...]) -> None:
     train, test = made(), made(7, seed=1)
@@ -112,3 +146,36 @@ def test_what_is_fitted_is_stored_as_float32_under_the_steps_name() -> None:
 
 def test_nothing_in_a_step_is_trained() -> None:
     assert list(build(STEPS, SHAPE).parameters()) == []
+
+
+@pytest.mark.parametrize("level", range(0, 256, 17))
+@pytest.mark.parametrize("names", [("gcn",), ("gcn55",), ("gcn", "lcn")])
+def test_an_image_of_one_colour_becomes_0_exactly(level: int, names: tuple[str, ...]) -> None:
+    """A mean in float32 would be off by a rounding, which the division by the norm makes as large as an image."""
+    images = torch.full((1, 32, 32, 3), level, dtype=torch.uint8)
+    preprocessing = build(names, (3, 32, 32))
+    assert not preprocessing(images).any()
+
+
+def test_an_image_with_one_pixel_a_step_brighter_is_normalised_as_any_other() -> None:
+    images = torch.full((1, 32, 32, 3), 200, dtype=torch.uint8)
+    images[0, 5, 7, 1] = 201
+    found = build(("gcn55",), (3, 32, 32))(images)
+    assert found.norm().item() == pytest.approx(55, rel=1e-5)
+    assert found[0, 1, 5, 7].item() == pytest.approx(55 * (1 - 1 / 3072) ** 0.5, rel=1e-5)
+
+
+def test_whitened_training_images_have_no_covariance_but_for_the_filter_bias() -> None:
+    train = made(5000)
+    images = torch.from_numpy(train)
+    preprocessing = build(("scale", "zca"), SHAPE)
+    preprocessing.fit(images)
+    values = preprocessing(images).flatten(1).double().numpy()
+    before = np.linalg.eigvalsh(np.cov(train.reshape(5000, -1) / 255, rowvar=False, bias=True))
+    after = np.linalg.eigvalsh(np.cov(values, rowvar=False, bias=True))
+    np.testing.assert_allclose(np.sort(after), np.sort(before / (before + 0.1)), atol=1e-5)
+
+
+def test_whitening_is_symmetric_so_that_images_stay_images() -> None:
+    matrix = fitted(made(200), "gcn55", "zca").state_dict()["zca.matrix"]
+    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-6)

@@ -1,7 +1,9 @@
 """Recipes: what is read, what is refused, and in which words."""
 
+import json
 import math
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.data import DATASETS
 from nin_onnx.errors import RecipeError, UnknownNameError
+from nin_onnx.paper import PUBLISHED, Published
 from nin_onnx.train import recipe
 from nin_onnx.train.preprocessing import STEPS
-from nin_onnx.train.recipe import Augmentation, Network, Optimizer, Recipe, Schedule, Train
+from nin_onnx.train.recipe import Augmentation, Folder, Network, Optimizer, Recipe, Schedule, Train
 
 SMALLEST = """
 dataset = "digits"
@@ -36,11 +39,24 @@ recipes = st.builds(
     Recipe,
     name=st.text(),
     dataset=st.sampled_from(sorted(DATASETS)),
-    network=st.builds(Network, st.sampled_from(sorted(ARCHITECTURES)), st.booleans(), shares, std=positive),
-    train=st.builds(Train, counts, counts, counts, natural, st.sampled_from(["auto", "fp32", "bf16"])),
+    network=st.builds(
+        Network,
+        st.sampled_from(sorted(ARCHITECTURES)),
+        st.booleans(),
+        shares,
+        st.sampled_from(["training", "test"]),
+        std=positive,
+        layer_std=st.dictionaries(st.sampled_from(["conv1", "conv2"]), positive),
+    ),
+    train=st.builds(Train, counts, counts, st.none() | counts, natural, st.booleans(), st.sampled_from(["auto", "fp32", "bf16"])),
     optimizer=st.builds(Optimizer, positive, shares, not_negative, not_negative, not_negative, shares),
     schedule=st.builds(
-        Schedule, st.sampled_from(["stepped", "one-cycle"]), st.lists(counts, max_size=3).map(tuple), shares, shares
+        Schedule,
+        st.sampled_from(["stepped", "plateau", "one-cycle"]),
+        st.lists(counts, max_size=3).map(tuple),
+        counts,
+        shares,
+        shares,
     ),
     preprocessing=st.lists(st.sampled_from(sorted(STEPS)), unique=True).map(tuple),
     augmentation=st.builds(Augmentation, natural, st.booleans()),
@@ -55,8 +71,47 @@ def smallest(tmp_path: Path) -> Path:
     return path
 
 
-def test_recipes_for_the_demo_and_for_mnist_are_shipped() -> None:
-    assert {"digits", "mnist"} <= set(recipe.shipped())
+def test_every_experiment_of_the_paper_has_a_recipe_of_its_name_and_four_a_modern_one_too() -> None:
+    papers = {row.experiment for row in PUBLISHED if row.experiment}
+    modern = {f"{name}-modern" for name in ("mnist", "cifar10", "cifar10-augmented", "cifar100")}
+    assert set(recipe.shipped()) == papers | modern | {"digits"}
+    for name in recipe.shipped():
+        assert recipe.load(name).experiment == (None if name == "digits" else name.removesuffix("-modern"))
+
+
+@pytest.mark.parametrize("row", [row for row in PUBLISHED if row.experiment], ids=lambda row: f"{row.place}, {row.experiment}")
+def test_a_recipe_opens_with_the_papers_figure_and_its_place(row: Published) -> None:
+    for path in recipe.FOLDER.glob(f"{row.experiment}*.toml"):
+        if path.stem in (row.experiment, f"{row.experiment}-modern"):
+            first, *_ = path.read_text().splitlines()
+            assert f"{row.error:.2f} % test error" in first
+            assert row.place.removeprefix("Table ") in first.split("test error")[1]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe.shipped() if name.startswith(("c", "s")) and "modern" not in name])
+def test_the_papers_protocol_has_the_authors_rates(name: str) -> None:
+    """`paper.md` lists them; CIFAR-100's differ from the others'."""
+    loaded = recipe.load(name)
+    hundred = name == "cifar100"
+    assert loaded.optimizer == Optimizer(
+        learning_rate=0.02 if hundred else 0.1,
+        momentum=0.9,
+        weight_decay=5e-4 if hundred else 1e-4,
+        bias_rate=2.0,
+        last_layer_rate=1.0 if hundred else 0.1,
+    )
+    assert (loaded.network.last_relu, loaded.network.initialisation, loaded.network.std) == (True, "normal", 0.05)
+    assert loaded.train.batch_size == 128
+    if name != "svhn":
+        assert (loaded.train.epochs, loaded.schedule.kind, loaded.schedule.drops) == (260, "stepped", (200, 230))
+        assert loaded.preprocessing == ("gcn55", "zca")
+
+
+def test_a_promise_is_no_part_of_the_recipe_that_trains() -> None:
+    made = recipe.promise("digits")
+    assert made is not None
+    assert "promise" not in recipe.to_toml(recipe.load("digits"))
+    assert recipe.promise("svhn") is None
 
 
 @pytest.mark.parametrize("name", recipe.shipped())
@@ -71,9 +126,9 @@ def test_a_recipe_file_is_named_after_the_file_and_filled_up_with_the_papers_val
         name="smallest",
         dataset="digits",
         network=Network("nin-digits", last_relu=True, dropout=0.5, initialisation="normal", std=0.05),
-        train=Train(3, batch_size=128, micro_batch=64, validation=0, precision="auto"),
+        train=Train(3, batch_size=128, micro_batch=None, validation=0, test_curve=False, precision="auto"),
         optimizer=Optimizer(0.1, 0.9, 1e-4, 2.0, 0.1, 0.0),
-        schedule=Schedule("stepped", (), 0.1, 0.0),
+        schedule=Schedule("stepped", (), 5, 0.1, 0.0),
         preprocessing=("scale", "standardise"),
         augmentation=Augmentation(padding=0, flip=False),
         experiment=None,
@@ -85,15 +140,15 @@ def test_a_recipe_that_is_written_out_reads_back_as_the_same(written: Recipe) ->
     assert recipe.from_dict(tomllib.loads(recipe.to_toml(written)), "test") == written
 
 
-def test_a_recipe_that_is_written_out_names_every_key_but_an_absent_experiment(smallest: Path) -> None:
+def test_a_recipe_that_is_written_out_names_every_key_that_has_a_value(smallest: Path) -> None:
     table = tomllib.loads(recipe.to_toml(recipe.load(str(smallest))))
     assert {key for key in table if not isinstance(table[key], dict)} == {"name", "dataset", "preprocessing"}
     assert {section: set(table[section]) for section in table if isinstance(table[section], dict)} == {
-        "network": {"architecture", "last_relu", "dropout", "initialisation", "std"},
+        "network": {"architecture", "last_relu", "dropout", "dropout_scaling", "initialisation", "std", "layer_std"},
         "augmentation": {"padding", "flip"},
-        "train": {"epochs", "batch_size", "micro_batch", "validation", "precision"},
+        "train": {"epochs", "batch_size", "validation", "test_curve", "precision"},
         "optimizer": {"learning_rate", "momentum", "weight_decay", "bias_rate", "last_layer_rate", "label_smoothing"},
-        "schedule": {"kind", "drops", "warm_up", "average"},
+        "schedule": {"kind", "drops", "patience", "warm_up", "average"},
     }
 
 
@@ -107,7 +162,7 @@ def test_a_recipe_that_is_written_out_names_every_key_but_an_absent_experiment(s
         ("dataset=digit", "smallest.toml: unknown data set 'digit': did you mean 'digits'? known are"),
         ('preprocessing=["scale", "standardize"]', "unknown preprocessing step 'standardize': did you mean 'standardise'? known"),
         ("experiment=mnsit", "smallest.toml: unknown experiment 'mnsit': did you mean 'mnist'? known are"),
-        ("schedule.kind=steped", "'schedule.kind' is 'steped', expected 'stepped' or 'one-cycle'"),
+        ("schedule.kind=steped", "'schedule.kind' is 'steped', expected 'stepped' or 'plateau' or 'one-cycle'"),
         ('preprocessing=["scale", "scale"]', "'preprocessing' is ['scale', 'scale'], expected each step once"),
     ],
 )
@@ -155,6 +210,8 @@ def test_a_wrong_type_is_named_with_key_and_value(smallest: Path, override: str,
         ("optimizer.bias_rate", ["-1", "inf"], ["0"]),
         ("optimizer.last_layer_rate", ["-1", "inf"], ["0"]),
         ("optimizer.label_smoothing", ["-0.1", "1"], ["0"]),
+        ("schedule.patience", ["0"], ["1"]),
+        ("network.layer_std", ["{conv1 = 0}", "{conv1 = -1.0}"], ["{conv1 = 1e-9}"]),
         ("schedule.drops", ["[0]", "[3, -1]"], ["[]", "[1]"]),
         ("schedule.warm_up", ["-0.1", "1"], ["0"]),
         ("schedule.average", ["-0.1", "1"], ["0"]),
@@ -197,7 +254,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"^unknown recipe 'mnits': did you mean 'mnist'\? known are digits, mnist"):
+    with pytest.raises(UnknownNameError, match=r"^unknown recipe 'mnits': did you mean 'mnist'\? known are cifar10, "):
         recipe.load("mnits")
 
 
@@ -241,3 +298,30 @@ def test_an_override_that_sets_nothing_is_refused(smallest: Path, override: str,
     with pytest.raises(RecipeError) as raised:
         recipe.load(str(smallest), [override])
     assert str(raised.value).startswith(message)
+
+
+FOLDER = '[folder]\npath = "pictures"\n'
+
+
+def test_a_folder_is_part_of_the_recipe_and_reads_back(smallest: Path) -> None:
+    smallest.write_text(SMALLEST.replace('"digits"', '"folder"') + FOLDER + 'height = 48\nwidth = 40\nfit = "crop"\n')
+    loaded = recipe.load(str(smallest), ["folder.test_share=0.1"])
+    assert loaded.folder == Folder("pictures", None, 0.1, 0, 48, 40, "crop")
+    assert recipe.from_dict(tomllib.loads(recipe.to_toml(loaded)), "test") == loaded
+    assert recipe.from_dict(json.loads(json.dumps(asdict(loaded))), "test") == loaded
+    table = loaded.table(3)
+    assert (table.input, table.classes) == ((1, 48, 40), 3)
+
+
+@pytest.mark.parametrize(("dataset", "section"), [("digits", FOLDER), ("folder", "")])
+def test_the_data_set_folder_and_its_section_go_together(smallest: Path, dataset: str, section: str) -> None:
+    smallest.write_text(SMALLEST.replace('"digits"', f'"{dataset}"') + section)
+    with pytest.raises(
+        RecipeError, match=r"^smallest.toml: the data set 'folder' and a section \[folder\] .* go together: name both$"
+    ):
+        recipe.load(str(smallest))
+
+
+def test_a_std_for_a_layer_that_is_not_there_is_answered_with_the_nearest(smallest: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^smallest.toml: unknown layer 'conv4': did you mean 'conv\d'\? known are cccp1, "):
+        recipe.load(str(smallest), ["network.layer_std={conv4 = 0.1}"])

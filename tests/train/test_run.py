@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,84 @@ def test_what_is_missing_to_a_trained_run_is_said_with_the_command_that_makes_it
 
 
 def test_metrics_have_a_line_for_each_epoch_and_a_gap_for_what_was_not_measured(tmp_path: Path) -> None:
-    epochs = [Epoch(1, 0.1, 2.25, 81.5, None, 12.5, 4000.0), Epoch(2, 1e-5, 1 / 3, 0.0, 10.0, 12.25, 4081.632653)]
+    epochs = [Epoch(1, 0.1, 2.25, 81.5, None, 60.25, 12.5, 4000.0), Epoch(2, 1e-5, 1 / 3, 0.0, 10.0, None, 12.25, 4081.6)]
     Run(tmp_path).write_metrics(epochs)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [row["validation_error"] for row in rows] == ["", "10"]
+    assert [row["test_error"] for row in rows] == ["60.25", ""]
     for key in ("learning_rate", "train_loss", "train_error", "seconds", "images_per_second"):
         assert [float(row[key]) for row in rows] == pytest.approx([getattr(epoch, key) for epoch in epochs], rel=1e-5)
+
+
+EPOCHS = [Epoch(1, 0.1, 2.25, 81.5, None, 80.25, 12.5, 4000.0), Epoch(2, 0.01, 0.5, 20.0, 10.0, None, 12.25, 4081.5)]
+HEAD = "epoch,learning_rate,train_loss,train_error,validation_error,test_error,seconds,images_per_second\n"
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """The `metrics.csv` of a run of two epochs."""
+    (tmp_path / "recipe.toml").touch()
+    Run(tmp_path).write_metrics(EPOCHS)
+    return tmp_path / "metrics.csv"
+
+
+def test_metrics_are_read_as_they_were_written(metrics: Path) -> None:
+    assert Run(metrics.parent).read_metrics() == EPOCHS
+
+
+def test_metrics_of_before_there_were_test_errors_can_be_read(metrics: Path) -> None:
+    rows = [line.split(",") for line in metrics.read_text().splitlines()]
+    metrics.write_text("".join(",".join(row[:5] + row[6:]) + "\n" for row in rows))
+    assert Run(metrics.parent).read_metrics() == [replace(epoch, test_error=None) for epoch in EPOCHS]
+
+
+def test_metrics_that_are_cut_off_anywhere_are_never_read_as_whole(metrics: Path) -> None:
+    content = metrics.read_text()
+    for length in range(len(content)):
+        metrics.write_text(content[:length])
+        try:
+            epochs = Run(metrics.parent).read_metrics()
+        except RunError as error:
+            assert len(str(error).splitlines()) == 1
+        else:
+            assert epochs == EPOCHS[:1]  # cut at the end of a line, as a run of one epoch is
+            assert content[:length].endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "no column 'epoch'"),
+        (b"\x89PNG\r\n\x1a\n", "'utf-8' codec"),
+        (b"epoch,loss\n1,2\n", "no column 'learning_rate'"),
+        (f"{HEAD}1,0.1,x,50,,,1,1\n".encode(), "line 2"),
+        (f"{HEAD}1,0.1,nan,50,,,1,1\n".encode(), "line 2"),
+        (f"{HEAD}1,0.1,1,50,,,1,1\n3,0.1,1,50,,,1,1\n".encode(), "line 3"),
+        (f"{HEAD}1,0.1,1,50,,,1,1,7\n".encode(), "line 2"),
+        (f'{HEAD}1,0.1,1,50,,,1,"1\n'.encode(), "unexpected end of data"),
+    ],
+    ids=["empty", "an image", "another table", "a word", "not a number", "a line is missing", "a cell too many", "a quote"],
+)
+def test_metrics_that_are_none_are_named_with_what_was_expected(content: bytes, named: str, metrics: Path) -> None:
+    metrics.write_bytes(content)
+    with pytest.raises(RunError) as raised:
+        Run(metrics.parent).read_metrics()
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith(f"'{metrics}' is broken or not of a run ({named}")
+    assert line.endswith("for each epoch, as nin-onnx train writes; copy it anew, or give another run's folder")
+
+
+def test_a_run_without_a_finished_epoch_has_no_metrics_yet(metrics: Path) -> None:
+    for prepare in (lambda: metrics.write_text(HEAD), metrics.unlink):
+        prepare()
+        with pytest.raises(RunError, match=r"^the run '.*' has no finished epoch: wait for its first, or give another"):
+            Run(metrics.parent).read_metrics()
+
+
+def test_a_folder_that_is_no_run_has_no_metrics(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"' is no run folder: make one with nin-onnx train RECIPE --out "):
+        Run(tmp_path).read_metrics()
 
 
 def test_the_summary_is_json(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The learning rate, the paper's parameter groups, and the moving average."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_onnx.architecture import ARCHITECTURES
-from nin_onnx.train.network import Network, initialise
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Network as NetworkSection
 from nin_onnx.train.recipe import Optimizer, Recipe, Schedule, Train
-from nin_onnx.train.schedule import average_weights, parameter_groups, rate_factor, set_rate
+from nin_onnx.train.schedule import average_weights, ended, parameter_groups, plateaus, rate_factor, set_rate
 
 PAPER = Recipe("paper", "digits", NetworkSection("nin-digits"), Train(10), Optimizer(0.1), Schedule("stepped", drops=(7,)))
 
 
 def network(seed: int = 0) -> Network:
     made = Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)
-    initialise(made, "he", 0, torch.Generator().manual_seed(seed))
+    initialise(made, NetworkSection("nin-digits", initialisation="he"), torch.Generator().manual_seed(seed))
     return made
 
 
@@ -63,7 +65,7 @@ def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(
     """The author's released parameters: 0.1 / 0.2 and, for the last cccp layer, 0.01 / 0.02; decay 1e-4 / 0."""
     made = network()
     sgd = torch.optim.SGD(parameter_groups(made, PAPER.optimizer), lr=1)
-    assert set_rate(sgd, PAPER, 0, 100, 10) == pytest.approx(0.1)
+    set_rate(sgd, 0.1)
     names = {parameter: name for name, parameter in made.named_parameters()}
     found = {
         names[parameter]: (group["lr"], group["weight_decay"]) for group in sgd.param_groups for parameter in group["params"]
@@ -80,11 +82,11 @@ def test_every_parameter_is_in_one_group() -> None:
     assert sorted(grouped) == sorted(map(id, made.parameters()))
 
 
-def test_a_drop_reaches_every_group() -> None:
+def test_a_rate_reaches_every_group() -> None:
     sgd = torch.optim.SGD(parameter_groups(network(), PAPER.optimizer), lr=1)
-    set_rate(sgd, PAPER, 69, 100, 10)
+    set_rate(sgd, 0.1)
     before = [group["lr"] for group in sgd.param_groups]
-    set_rate(sgd, PAPER, 70, 100, 10)
+    set_rate(sgd, 0.01)
     assert [group["lr"] for group in sgd.param_groups] == pytest.approx([rate / 10 for rate in before])
 
 
@@ -108,3 +110,39 @@ def test_averaging_leaves_the_trained_weights_as_they_are() -> None:
     before = [parameter.detach().clone() for parameter in trained.parameters()]
     average_weights(averaged, trained, 0.9, 100)
     assert all(torch.equal(old, new) for old, new in zip(before, trained.parameters(), strict=True))
+
+
+def test_a_plateau_is_as_many_epochs_without_a_new_lowest_error_as_patience_says() -> None:
+    errors = [90, 90, 90, 90, 50, 40, 41, 40, 39, 39.5, 39, 42, 20, 20, 20, 20]
+    assert [plateaus(errors[:end], 3, 10) for end in range(len(errors) + 1)] == [0] * 12 + [1] * 4 + [2]
+
+
+@given(st.lists(st.floats(0, 80), max_size=40), st.integers(1, 5))
+def test_plateaus_are_those_of_a_search_for_the_lowest_in_every_stretch(errors: list[float], patience: int) -> None:
+    found, begin = 0, 0
+    for end in range(1, len(errors) + 1):
+        stretch = errors[begin:end]
+        if len(stretch) - 1 - stretch.index(min(stretch)) >= patience:
+            found, begin = found + 1, end
+    assert plateaus(errors, patience, 10) == found
+
+
+@pytest.mark.parametrize(("classes", "error"), [(10, 88.7), (100, 98.6), (2, 49.0)])
+def test_a_plateau_at_the_level_of_guessing_is_no_end_of_learning(classes: int, error: float) -> None:
+    assert plateaus([error] * 30, 3, classes) == 0
+    assert plateaus([error] * 30 + [0.8 * error] * 4, 3, classes) == 1
+
+
+def test_the_papers_rule_divides_the_rate_by_10_twice_and_ends_at_the_third_plateau() -> None:
+    recipe = replace(PAPER, schedule=Schedule("plateau", patience=2), train=Train(50))
+    errors: list[float] = []
+    factors = []
+    while not ended(recipe, errors, 10):
+        factors.append(rate_factor(recipe.schedule, 0, 0, 1, plateaus(errors, 2, 10)))
+        errors.append([50, 40, 40, 40, 30, 30, 30, 20, 20, 20][len(errors)])
+    assert factors == pytest.approx([1] * 4 + [0.1] * 3 + [0.01] * 3)
+
+
+def test_a_training_by_the_papers_rule_ends_at_its_number_of_epochs_at_the_latest() -> None:
+    recipe = replace(PAPER, schedule=Schedule("plateau", patience=2), train=Train(3))
+    assert [ended(recipe, [9.0, 8.0, 7.0][:n], 10) for n in range(4)] == [False, False, False, True]

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,9 @@ def test_the_summary_says_what_came_out_of_what(tmp_path: Path, tiny: Any, tiny_
     assert summary["test"]["fingerprint"] == test.fingerprint
     assert summary["dataset"] == tiny.load("train", tmp_path).describe()
     assert summary["versions"]["torch"] == torch.__version__
+    assert [epoch["train_loss"] for epoch in summary["curve"]] == pytest.approx(
+        [float(row["train_loss"]) for row in metrics(tmp_path / "run")], rel=1e-5
+    )
     last = metrics(tmp_path / "run")[-1]
     assert float(last["train_loss"]) == pytest.approx(summary["train_loss"], rel=1e-5)
 
@@ -219,10 +223,65 @@ def test_a_test_set_that_cannot_be_read_costs_no_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("validation", [0, 10])
+def test_a_data_sets_own_validation_images_are_never_trained_on(
+    tmp_path: Path, tiny: Any, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, validation: int
+) -> None:
+    load = tiny.load
+    source = data.Source(
+        lambda split, folder: replace(load(split, folder), held_out=40 * (split == "train")), lambda folder: folder
+    )
+    monkeypatch.setattr(data, "DATASETS", {"tiny": source})
+    summary = train(tiny_recipe("train.epochs=1", f"train.validation={validation}"), tmp_path / "run")
+    whole = load("train", tmp_path)
+    assert summary["dataset"] == whole[:70].describe()
+    classifier, _ = load_classifier(tmp_path / "run" / "model.safetensors")
+    assert classifier.preprocessing.state_dict()["standardise.mean"].item() == pytest.approx((whole.images[:70] / 255).mean())
+    if validation:
+        assert summary["validation_error"] == 100 * wrong(tmp_path / "run" / "model.safetensors", whole[-10:]) / 10
+    assert ("test" in summary) == (not validation)
+
+
+def test_the_test_curve_is_the_test_error_after_each_epoch_and_is_off_by_default(
+    tmp_path: Path, tiny: Any, tiny_recipe: Recipes
+) -> None:
+    settings = ("schedule.kind=stepped", "schedule.average=0")  # an epoch more changes nothing in those before it
+    train(tiny_recipe(*settings, "train.test_curve=true"), tmp_path / "curve")
+    found = [float(row["test_error"]) for row in metrics(tmp_path / "curve")]
+    assert len(found) == 3
+    for epochs in (1, 2, 3):
+        train(tiny_recipe(*settings, f"train.epochs={epochs}"), tmp_path / str(epochs))
+        errors = wrong(tmp_path / str(epochs) / "model.safetensors", tiny.load("test", tmp_path))
+        assert found[epochs - 1] == pytest.approx(100 * errors / 50)
+        assert {row["test_error"] for row in metrics(tmp_path / str(epochs))} == {""}
+
+
+def test_by_the_papers_rule_the_rate_falls_when_the_training_error_does_not(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    settings = ("schedule.kind=plateau", "schedule.patience=2", "schedule.average=0", "train.epochs=200", *LEARNS[1:])
+    summary = train(tiny_recipe(*settings), tmp_path / "run")
+    rows = metrics(tmp_path / "run")
+    assert summary["epochs"] == len(rows) < 200
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert sorted(set(rates), reverse=True) == pytest.approx([0.05, 0.005, 0.0005])
+    for rate in set(rates):
+        errors = [float(row["train_error"]) for row, own in zip(rows, rates, strict=True) if own == rate]
+        assert min(errors[-2:]) >= min(errors[:-2])  # the last two brought nothing new
+        assert len(errors) == 3 or errors[-3] == min(errors)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
 def test_a_training_runs_on_cuda(tmp_path: Path, tiny_recipe: Recipes) -> None:
     summary = trainer.train(tiny_recipe(*LEARNS), tmp_path / "run", on="cuda", echo=quiet)
     assert summary["train_error"] < 5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_on_cuda_deterministic_runs_of_one_seed_are_the_same_file(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    recipe = tiny_recipe("train.precision=bf16")
+    for name in ("one", "same"):
+        trainer.train(recipe, tmp_path / name, seed=5, on="cuda", deterministic=True, echo=quiet)
+    one, same = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "same"))
+    assert one == same
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nin_onnx.data import UnofficialDataWarning, cifar, load
-from nin_onnx.data.cifar import CIFAR10, Batch, Release
+from nin_onnx.data import Split, UnofficialDataWarning, cifar, load
+from nin_onnx.data.cifar import CIFAR10, CIFAR100, Batch, Release
 from nin_onnx.data.remote import RemoteFile
 from nin_onnx.errors import DataError
 
@@ -73,6 +73,34 @@ def test_batches_are_read_in_order_and_pixels_lie_channels_last(folder: Path) ->
     assert train.images.flags.writeable
 
 
+def test_cifar_100_has_the_coarse_label_and_then_the_fine_one_which_is_the_class(tmp_path: Path) -> None:
+    home = tmp_path / "cifar-100-binary"
+    home.mkdir()
+    coarse = [19, 11, 0]
+    content = [bytes([first]) + record(fine, image) for first, fine, image in zip(coarse, [99, 0, 42], IMAGES[:3], strict=True)]
+    (home / "fine_label_names.txt").write_text("".join(f"class {label}\n" for label in range(100)))
+    (home / "train.bin").write_bytes(b"".join(content))
+    batches: dict[Split, tuple[Batch, ...]] = {"train": (Batch("train.bin", 3, hashlib.sha1(b"".join(content)).hexdigest()),)}
+    train = cifar.load(replace(CIFAR100, batches=batches), "train", tmp_path)
+    assert train.labels.tolist() == [99, 0, 42]
+    assert np.array_equal(train.images, IMAGES[:3])
+    assert train.classes[42] == "class 42"
+    assert not train.official  # the names are not the official ones
+
+
+def test_a_cifar_100_file_is_held_to_its_length_and_its_hundred_classes() -> None:
+    pixels = bytes(3072)
+    with pytest.raises(DataError, match=r"expected labels 0 to 99, found label 100: delete it, then nin-onnx data cifar100"):
+        cifar.parse_records(CIFAR100, 1, b"\x00\x64" + pixels, Path("a", "b", "train.bin"))
+    with pytest.raises(DataError, match=r"expected 3074 bytes \(1 images\), found 3073"):
+        cifar.parse_records(CIFAR100, 1, b"\x00" + pixels, Path("a", "b", "train.bin"))
+
+
+def test_cifar_100_s_classes_are_a_hundred_in_the_alphabet_s_order() -> None:
+    assert len(CIFAR100.classes) == 100
+    assert list(CIFAR100.classes) == sorted(CIFAR100.classes)
+
+
 def test_blank_lines_among_the_names_do_not_count(folder: Path) -> None:
     (folder / HOME / "batches.meta.txt").write_text("\n" + NAMES.replace("\n", "\r\n\r\n"), newline="")
     test = cifar.load(SMALL, "test", folder)
@@ -121,10 +149,15 @@ def test_a_broken_file_is_named_with_what_was_expected_and_found(
     assert str(caught.value) == f"'{path}' is broken: {message}: delete it, then nin-onnx data cifar10 --data-dir {folder}"
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=3072, max_size=3072)), min_size=1, max_size=3))
-def test_records_give_back_their_images_and_labels(records: list[tuple[int, bytes]]) -> None:
-    content = b"".join(bytes([label]) + planes for label, planes in records)
-    planes, labels = cifar.parse_records(CIFAR10, len(records), content, Path("a.bin"))
+@given(
+    st.sampled_from([CIFAR10, CIFAR100]),
+    st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=3072, max_size=3072)), min_size=1, max_size=3),
+    st.integers(0, 19),
+)
+def test_records_give_back_their_images_and_labels(release: Release, records: list[tuple[int, bytes]], coarse: int) -> None:
+    before = bytes([coarse]) if release is CIFAR100 else b""
+    content = b"".join(before + bytes([label]) + planes for label, planes in records)
+    planes, labels = cifar.parse_records(release, len(records), content, Path("a.bin"))
     assert labels.tolist() == [label for label, _ in records]
     assert [image.tobytes() for image in planes] == [planes for _, planes in records]
 
@@ -200,3 +233,15 @@ def test_the_real_copy_has_the_data_sets_known_statistics(data_dir: Path) -> Non
         plane = train.images[..., channel] / np.float32(255)
         assert (plane.mean(dtype=np.float64), plane.std(dtype=np.float64)) == pytest.approx((mean, std), abs=1e-5)
     assert [test.classes[label] for label in test.labels[:5]] == ["cat", "ship", "ship", "airplane", "frog"]
+
+
+def test_the_real_cifar_100_is_official_and_has_its_known_statistics(data_dir: Path) -> None:
+    train, test = load("cifar100", "train", data_dir), load("cifar100", "test", data_dir)
+    assert (train.official, test.official) == (True, True)
+    assert (train.images.shape, test.images.shape) == ((50_000, 32, 32, 3), (10_000, 32, 32, 3))
+    assert np.bincount(train.labels).tolist() == [500] * 100
+    assert np.bincount(test.labels).tolist() == [100] * 100
+    for channel, (mean, std) in enumerate([(0.50708, 0.26733), (0.48655, 0.25644), (0.44092, 0.27615)]):
+        plane = train.images[..., channel] / np.float32(255)
+        assert (plane.mean(dtype=np.float64), plane.std(dtype=np.float64)) == pytest.approx((mean, std), abs=1e-5)
+    assert [train.classes[label] for label in train.labels[:3]] == ["cattle", "dinosaur", "apple"]

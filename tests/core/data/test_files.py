@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nin_onnx.data.files import UnofficialDataWarning, checksum, data_folder, read, warn_unofficial
-from nin_onnx.errors import DataError
+from nin_onnx.data.files import UnofficialDataWarning, checksum, data_folder, file_checksum, read, warn_unofficial
+from nin_onnx.errors import AbsentDataError, DataError
 
 
 def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +54,23 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_checksum_is_the_one_in_the_standards() -> None:
     assert checksum(b"abc", "md5") == "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, A.5
     assert checksum(b"abc", "sha1") == "a9993e364706816aba3e25717850c26c9cd0d89d"  # RFC 3174, 7.3
+
+
+def test_a_file_s_checksum_is_that_of_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "svhn" / "data.mat"
+    path.parent.mkdir()
+    path.write_bytes(b"abc")
+    assert file_checksum("svhn", path, "md5") == "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, A.5
+
+
+def test_a_file_without_a_checksum_is_absent_or_cannot_be_read(tmp_path: Path) -> None:
+    absent = tmp_path / "svhn" / "data.mat"
+    with pytest.raises(
+        AbsentDataError, match=rf"^data set 'svhn' is not in '{tmp_path}' \(no 'svhn/data.mat'\): nin-onnx data svhn"
+    ):
+        file_checksum("svhn", absent, "md5")
+    with pytest.raises(DataError, match=rf"^'{tmp_path}' cannot be read \(Is a directory\)"):
+        file_checksum("svhn", tmp_path, "md5")
 
 
 def test_each_unofficial_data_set_is_warned_of_once(tmp_path: Path) -> None:

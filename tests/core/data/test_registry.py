@@ -32,11 +32,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_data_sets_are_those_that_the_documents_name() -> None:
-    assert list(DATASETS) == ["mnist", "cifar10", "digits"]
+    assert list(DATASETS) == ["mnist", "cifar10", "cifar100", "svhn", "digits"]
 
 
 def test_the_names_are_there_without_anything_heavy() -> None:
-    heavy = "torch", "onnx", "onnxruntime", "sklearn", "pooch", "requests", "tqdm"
+    heavy = "torch", "onnx", "onnxruntime", "PIL", "scipy", "sklearn", "pooch", "requests", "tqdm"
     script = f"import sys; from nin_onnx.data import DATASETS; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
@@ -66,7 +66,7 @@ def test_an_unofficial_copy_is_used_with_one_warning_at_the_callers_line(calls: 
     assert [warning.filename for warning in caught] == [__file__]
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "svhn"])
 def test_absent_data_give_the_folder_and_the_command(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         data.load(name, "train", tmp_path)

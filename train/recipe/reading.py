@@ -1,123 +1,34 @@
-"""Recipes: how to train, as frozen data that is read from TOML and checked key by key."""
+"""Recipes in TOML: read and checked key by key, overridden, and written out."""
 
 import json
-import math
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.errors import RecipeError, UnknownNameError
 from nin_onnx.paper import PUBLISHED
+from nin_onnx.train.recipe.settings import FROM_FOLDER, Promise, Recipe
 
-__all__ = ["Augmentation", "Network", "Optimizer", "Recipe", "Schedule", "Train", "from_dict", "load", "shipped", "to_toml"]
+__all__ = ["FOLDER", "from_dict", "load", "promise", "read", "shipped", "to_toml"]
 
-FOLDER = Path(__file__).parent / "recipes"
+FOLDER = Path(__file__).parents[1] / "recipes"
 EXPERIMENTS = {row.experiment for row in PUBLISHED if row.experiment}
-
-
-class Range(NamedTuple):
-    """Which values a key may have."""
-
-    holds: Callable[[Any], bool]
-    wording: str
-
-
-Count = Annotated[int, Range(lambda value: value >= 1, "1 or more")]
-Natural = Annotated[int, Range(lambda value: value >= 0, "0 or more")]
-Positive = Annotated[float, Range(lambda value: 0 < value < math.inf, "a finite number above 0")]
-NotNegative = Annotated[float, Range(lambda value: 0 <= value < math.inf, "a finite number, 0 or more")]
-Share = Annotated[float, Range(lambda value: 0 <= value < 1, "from 0 to below 1")]
-
-
-@dataclass(frozen=True)
-class Network:
-    """`[network]`: which architecture, and what the recipe decides about it."""
-
-    architecture: str
-    last_relu: bool = True
-    """Whether the class maps go through a ReLU, as in the paper."""
-    dropout: Share = 0.5
-    initialisation: Literal["normal", "he"] = "normal"
-    """`normal`: N(0, std²), the author's. `he`: N(0, 2 / fan-in), the last layer's weights × 0.1."""
-    std: Positive = 0.05
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """`[augmentation]`, applied after preprocessing; off where not named (paper §4.2 pads by 4 and flips)."""
-
-    padding: Natural = 0
-    """Zeros on each side, of which a random crop of the first size is cut."""
-    flip: bool = False
-
-
-@dataclass(frozen=True)
-class Train:
-    """`[train]`: how long, and in which portions."""
-
-    epochs: Count
-    batch_size: Count = 128
-    micro_batch: Count = 64
-    """Images that go through the network at once; the gradient is that of the whole batch."""
-    validation: Natural = 0
-    """Images at the end of the training set that are held out and reported on after each epoch."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 where the hardware computes in it."""
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """`[optimizer]`: stochastic gradient descent with momentum, and the paper's groups of parameters."""
-
-    learning_rate: Positive
-    """Of the weights, at the schedule's highest."""
-    momentum: Share = 0.9
-    weight_decay: NotNegative = 1e-4
-    """Of the weights; biases have none."""
-    bias_rate: NotNegative = 2.0
-    """Learning rate of the biases over that of the weights."""
-    last_layer_rate: NotNegative = 0.1
-    """Learning rate of the last layer over that of the others."""
-    label_smoothing: Share = 0.0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """`[schedule]`: the learning rate over time, and the averaging of the weights."""
-
-    kind: Literal["stepped", "one-cycle"]
-    drops: tuple[Count, ...] = ()
-    """`stepped`: epochs after which the rate is divided by 10."""
-    warm_up: Share = 0.1
-    """`one-cycle`: share of the steps that rise to the full rate; the rest falls to 0 along a cosine."""
-    average: Share = 0.0
-    """Decay, per step, of an exponential moving average of the weights; 0 keeps the last weights."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides the outcome of a training, but for the seed."""
-
-    name: str
-    dataset: str
-    network: Network
-    train: Train
-    optimizer: Optimizer
-    schedule: Schedule
-    preprocessing: tuple[str, ...] = ("scale", "standardise")
-    """Steps in front of the network, first to last: names of `nin_onnx.train.preprocessing.STEPS`."""
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    experiment: str | None = None
-    """The published figure that the result is measured by."""
 
 
 def shipped() -> tuple[str, ...]:
     """Names of the recipes that come with nin-onnx."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def promise(name: str) -> Promise | None:
+    """What the shipped recipe `name` says of its outcome; None where it was not run yet."""
+    table = read(FOLDER / f"{name}.toml")
+    return _build(Promise, table["promise"], "promise.", name) if "promise" in table else None
 
 
 def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -131,16 +42,23 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         if recipe not in shipped():
             raise UnknownNameError("recipe", recipe, shipped())
         path = FOLDER / f"{recipe}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read the recipe '{path}' ({error.strerror}): give a .toml file or a shipped name") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"'{path}' is no TOML: {error}") from error
+    table = read(path)
+    table.pop("name", None)  # a recipe is called as its file, whatever it was copied from
+    table.pop("promise", None)  # of the shipped recipe: what came out, not how
     for override in overrides:
         _override(table, override)
     name = f"{path.stem}-modified" if overrides else path.stem  # no figure of a changed recipe goes under the recipe's own name
     return from_dict({"name": name, **table}, source=path.name)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The keys and values in a TOML file, not checked; raises `RecipeError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe '{path}' ({error.strerror}): give a .toml file or a shipped name") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"'{path}' is no TOML: {error}") from error
 
 
 def from_dict(table: Mapping[str, Any], source: str) -> Recipe:
@@ -157,12 +75,15 @@ def to_toml(recipe: Recipe) -> str:
     lines = [f"{key} = {_toml(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for section, values in table.items():
         if isinstance(values, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+            named = {key: value for key, value in values.items() if value is not None}
+            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in named.items())]
     return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:
-    """`value` as TOML writes it: as JSON does, but that TOML has no surrogate pairs and wants DEL escaped."""
+    """`value` as TOML writes it: as JSON does, but that TOML has no surrogate pairs, wants DEL escaped, and = in tables."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -184,6 +105,7 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 def _build(kind: Any, table: Mapping[str, Any], prefix: str, source: str) -> Any:
     hints = get_type_hints(kind, include_extras=True)
+    table = {key: value for key, value in table.items() if value is not None}  # in a checkpoint's JSON: a key that is not named
     for key in table:
         if key not in hints:
             near = get_close_matches(key, hints, n=1)
@@ -199,6 +121,8 @@ def _build(kind: Any, table: Mapping[str, Any], prefix: str, source: str) -> Any
 
 
 def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
+    if get_origin(hint) in (Union, UnionType):  # TOML has no None: a key that is there has the other type
+        return _convert(get_args(hint)[0], value, key, source)
     if is_dataclass(hint):
         if isinstance(value, Mapping):
             return _build(hint, value, f"{key}.", source)
@@ -213,6 +137,10 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
         if value in get_args(hint):
             return value
         expected = " or ".join(f"'{choice}'" for choice in get_args(hint))
+    elif get_origin(hint) is Mapping:
+        if isinstance(value, Mapping):
+            return {name: _convert(get_args(hint)[1], one, f"{key}.{name}", source) for name, one in value.items()}
+        expected = "a table {name = value}"
     elif get_origin(hint) is tuple:
         if isinstance(value, list | tuple):
             return tuple(_convert(get_args(hint)[0], one, f"{key}[{i}]", source) for i, one in enumerate(value))
@@ -221,11 +149,10 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
         if type(value) in (int, float):
             return float(value)
         expected = "a number"
-    else:  # str, int, bool, or one of them and None
-        choices = get_args(hint) or (hint,)
-        if type(value) in choices:
+    else:
+        if type(value) is hint:
             return value
-        expected = {str: "a string", int: "a whole number", bool: "true or false"}[choices[0]]
+        expected = {str: "a string", int: "a whole number", bool: "true or false"}[hint]
     raise RecipeError(f"{source}: '{key}' is {value!r}, expected {expected}")
 
 
@@ -235,7 +162,7 @@ def _check(recipe: Recipe, source: str) -> None:
 
     named: tuple[tuple[str, tuple[str, ...], Collection[str]], ...] = (
         ("architecture", (recipe.network.architecture,), ARCHITECTURES),
-        ("data set", (recipe.dataset,), DATASETS),
+        ("data set", (recipe.dataset,), (*DATASETS, FROM_FOLDER)),
         ("preprocessing step", recipe.preprocessing, STEPS),
         ("experiment", (recipe.experiment,) if recipe.experiment is not None else (), EXPERIMENTS),
     )
@@ -245,3 +172,8 @@ def _check(recipe: Recipe, source: str) -> None:
                 raise RecipeError(f"{source}: {UnknownNameError(kind, name, known)}")
     if len(set(recipe.preprocessing)) < len(recipe.preprocessing):
         raise RecipeError(f"{source}: 'preprocessing' is {list(recipe.preprocessing)}, expected each step once")
+    rows = {row.name for row in ARCHITECTURES[recipe.network.architecture].rows}
+    if unknown := set(recipe.network.layer_std) - rows:
+        raise RecipeError(f"{source}: {UnknownNameError('layer', min(unknown), rows)}")
+    if (recipe.dataset == FROM_FOLDER) != (recipe.folder is not None):
+        raise RecipeError(f"{source}: the data set '{FROM_FOLDER}' and a section [folder] with its path go together: name both")

@@ -1,0 +1,62 @@
+"""`nin-onnx plot`: from run folders to a picture, and how far the runs are from the paper's Figure 3."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.errors import require
+
+if TYPE_CHECKING:
+    from nin_onnx.train.curves import Comparison
+
+__all__ = ["plot"]
+
+
+@click.command(short_help="Draw runs, beside the paper's Figure 3.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A .png, .svg or .pdf.  [default: RUN/curves.png; of several: curves.png]"
+)
+@json_option
+def plot(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Draw loss, errors and learning rate over the epochs of each folder RUN, whether it has ended or is under way.
+
+    Where a run repeats the experiment of the paper's Figure 3, the figure's curves are drawn too, and the error is compared:
+    the mean over the last five epochs that the figure covers. Its numbers are digitised, to about a point.
+    """
+    require("plotting", "plot", "matplotlib")
+    from nin_onnx import atomic
+    from nin_onnx.train import curves
+    from nin_onnx.train.plot import FORMATS, render
+
+    file = out or (runs[0] / "curves.png" if len(runs) == 1 else Path("curves.png"))
+    kind = file.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise click.UsageError(f"'{file}' is no picture's name: let --out end in {', '.join(f'.{known}' for known in FORMATS)}")
+    read = [curves.read(run) for run in runs]
+    atomic.write_bytes(file, render(read, kind))
+    comparisons = [comparison for run in read if (comparison := curves.compare(run))]
+    if as_json:
+        print_json({"file": str(file), "figure3": [asdict(comparison) for comparison in comparisons]})
+        return
+    if comparisons:
+        click.echo(_table(comparisons))
+    click.echo(file)
+
+
+def _table(comparisons: Sequence["Comparison"]) -> str:
+    rows = [("run", "error", "epochs", "ours %", "Figure 3 %", "points apart")]
+    for one in comparisons:
+        epochs = f"{one.first_epoch} - {one.last_epoch}"
+        rows.append((one.run, one.error, epochs, f"{one.ours:.2f}", f"{one.paper:.2f}", f"{one.difference:+.2f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
+        cells += [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
+        lines.append("  ".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""`nin-onnx recipes`: the experiments that can be repeated, with the paper's figure and what was measured here."""
+
+from dataclasses import asdict, dataclass
+
+import click
+
+from nin_onnx.commands.options import json_option, print_json
+
+__all__ = ["recipes"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list; errors in per cent."""
+
+    name: str
+    paper: float | None
+    place: str | None
+    measured: str | None
+    cost: str | None
+    epochs: int
+    petaflop: float | None
+    """10¹⁵ operations of the whole training: forward and backward, two for each multiply-add."""
+
+
+@click.command(short_help="List the recipes: the paper's figure, ours, the cost.")
+@json_option
+def recipes(as_json: bool) -> None:
+    """List the recipes that come with nin-onnx: the paper's test error, what was measured here, and what it costs.
+
+    PFLOP counts forward and backward pass over all epochs, two operations for each multiply-add.
+    """
+    from nin_onnx.train.recipe import shipped
+
+    rows = [_row(name) for name in shipped()]
+    if as_json:
+        print_json({"recipes": [asdict(row) for row in rows]})
+        return
+    cells = [("recipe", "paper %", "where", "measured %", "cost", "epochs", "PFLOP"), *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _row(name: str) -> Row:
+    from nin_onnx.architecture import multiply_adds
+    from nin_onnx.paper import TRAIN_IMAGES, published
+    from nin_onnx.train.recipe import load, promise
+
+    recipe, measured = load(name), promise(name)
+    figure = published(recipe.experiment) if recipe.experiment else None
+    images = TRAIN_IMAGES.get(recipe.dataset)
+    work = 6 * multiply_adds(recipe.table()) * images * recipe.train.epochs / 1e15 if images else None
+    return Row(
+        name,
+        figure.error if figure else None,
+        figure.place if figure else None,
+        measured.error if measured else None,
+        measured.cost if measured else None,
+        recipe.train.epochs,
+        work,
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        f"{row.paper:.2f}" if row.paper is not None else "",
+        row.place or "",
+        row.measured or "not run",
+        row.cost or "",
+        str(row.epochs),
+        f"{row.petaflop:.1f}" if row.petaflop is not None else "",
+    )

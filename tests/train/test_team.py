@@ -1,0 +1,155 @@
+"""Two processes that train together: what they compute, who writes, and what happens when one is lost."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nin_onnx.train.team import Team
+
+ROOT = Path(__file__).parents[2]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python")
+
+LOSSES = """
+# Trains 50 steps of batches of 63 digits and prints the loss of each: the sum over the processes.
+import json, torch
+from nin_onnx import data
+from nin_onnx.train import checkpoint, recipe, team
+from nin_onnx.train.learner import Learner
+from nin_onnx.train.schedule import set_rate
+
+torch.set_num_threads(1)
+with team.joined(torch.device("cpu")) as members:
+    settings = recipe.load("digits", [
+        "train.precision=fp32", "train.batch_size=64", "train.micro_batch=10", "network.dropout=0.5", "schedule.average=0.9",
+    ])
+    classifier = checkpoint.build_classifier(settings)
+    digits = data.load("digits", "train")
+    images, labels = torch.tensor(digits.images), torch.tensor(digits.labels)
+    classifier.preprocessing.fit(images)
+    learner = Learner(settings, classifier, torch.device("cpu"), members)
+    learner.begin(3)
+    set_rate(learner.sgd, 0.05)
+    losses, errors = [], []
+    for number in range(50):
+        rows = torch.arange(63) + 63 * (number % 20)  # 63: the processes' parts differ in size
+        loss, wrong = learner.step(images[rows], labels[rows], number)
+        losses.append(float(members.sum(loss)) / 63)
+        errors.append(float(members.sum(wrong)))
+    if members.leads:
+        last = learner.network.get_parameter("conv1.weight").sum().item()
+        print(json.dumps({"losses": losses, "errors": errors, "last": last}))
+"""
+
+TRAIN = """
+# Trains the digits for a few epochs; in the process REASON_RANK something is wrong from step 5 on.
+import os, sys
+from nin_onnx.train import learner
+from nin_onnx import cli
+
+step = learner.Learner.step
+def broken(self, images, labels, number):
+    if os.environ.get("RANK") == os.environ.get("REASON_RANK") and number == 5:
+        raise ValueError("the disk of this process is on fire")
+    return step(self, images, labels, number)
+learner.Learner.step = broken
+sys.argv[0] = "nin-onnx"
+cli.main()
+"""
+
+
+def run(command: tuple[str, ...], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=variables, cwd=ROOT)
+
+
+def script(folder: Path, code: str) -> str:
+    path = folder / "script.py"
+    path.write_text(code)
+    return str(path)
+
+
+@given(st.integers(0, 1000), st.integers(1, 9))
+def test_the_parts_of_a_team_are_the_whole_in_order_and_differ_by_one_at_most(count: int, size: int) -> None:
+    parts = [range(count)[Team(rank, size).part(count)] for rank in range(size)]
+    assert [number for part in parts for number in part] == list(range(count))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_two_processes_follow_the_losses_of_one_with_dropout_and_crops_on(tmp_path: Path) -> None:
+    code = script(tmp_path, LOSSES)
+    alone, together = (run((*how, sys.executable, code)) for how in ((), TORCHRUN))
+    results: list[dict[str, Any]] = []
+    for done in (alone, together):
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    one, two = results
+    assert len(one["losses"]) == 50
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert one["losses"][-1] < one["losses"][0] - 0.05  # it does learn
+    assert two["errors"][:10] == one["errors"][:10]
+    assert two["last"] == pytest.approx(one["last"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_team_writes_one_run_and_says_everything_once(tmp_path: Path) -> None:
+    command = (
+        *TORCHRUN,
+        sys.executable,
+        "-m",
+        "nin_onnx",
+        "train",
+        "digits",
+        "--set",
+        "train.epochs=3",
+        "--out",
+        str(tmp_path / "r"),
+    )
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/3") == 1
+    assert done.stdout.count("next: nin-onnx export") == 1
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert (summary["processes"], summary["test"]["images"]) == (2, 360)
+    alone = run((*command[len(TORCHRUN) : -1], str(tmp_path / "alone")))
+    assert alone.returncode == 0, alone.stderr
+    other = json.loads((tmp_path / "alone" / "summary.json").read_text())
+    assert summary["train_loss"] == pytest.approx(other["train_loss"], rel=0.02)
+    assert abs(summary["test"]["errors"] - other["test"]["errors"]) <= 4
+
+
+@pytest.mark.parametrize("rank", [pytest.param("0", marks=pytest.mark.slow), "1"])
+def test_a_process_that_fails_ends_the_whole_training_with_its_reason(tmp_path: Path, rank: str) -> None:
+    arguments = ("train", "digits", "--set", "train.epochs=500", "--out", str(tmp_path / "r"))
+    done = run((*TORCHRUN, sys.executable, script(tmp_path, TRAIN), *arguments), {"REASON_RANK": rank})
+    assert done.returncode != 0
+    assert "the disk of this process is on fire" in done.stderr
+
+
+@pytest.mark.slow
+def test_more_processes_than_images_in_the_last_batch_are_refused(tmp_path: Path) -> None:
+    """1,437 images in batches of 359 leave 1."""
+    done = run(
+        (
+            *TORCHRUN,
+            sys.executable,
+            "-m",
+            "nin_onnx",
+            "train",
+            "digits",
+            "--set",
+            "train.batch_size=359",
+            "--out",
+            str(tmp_path / "r"),
+        )
+    )
+    assert done.returncode != 0
+    assert "the last batch of an epoch has 1 images, fewer than 2 processes: change train.batch_size (359)" in done.stderr
+    assert not (tmp_path / "r").exists()

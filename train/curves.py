@@ -1,0 +1,88 @@
+"""A run's curves, and how its error compares with the paper's Figure 3 over the same epochs."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.errors import RunError
+from nin_onnx.paper import figure3
+from nin_onnx.train.run import Epoch, Run
+
+__all__ = ["Comparison", "Curves", "compare", "read"]
+
+LAST = 5
+"""Measured epochs that are averaged: the error of one alone is noisy."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run recorded, epoch by epoch."""
+
+    folder: Path
+    recipe: str
+    experiment: str | None
+    """The published experiment that the run repeats."""
+    epochs: Sequence[Epoch]
+
+    def measured(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The epochs in which `column` of `metrics.csv` was measured, and its values."""
+        points = [(epoch.epoch, value) for epoch in self.epochs if (value := getattr(epoch, column)) is not None]
+        return np.array([epoch for epoch, _ in points], np.int64), np.array([value for _, value in points], np.float64)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run's mean error over some epochs beside that of Figure 3's test curve, both in per cent."""
+
+    run: str
+    recipe: str
+    error: str
+    """Of which images of ours: `test`, or `validation` where the test error was not recorded."""
+    first_epoch: int
+    last_epoch: int
+    ours: float
+    paper: float
+    difference: float
+    """Ours less the paper's, in points."""
+
+
+def read(folder: Path) -> Curves:
+    """The curves of the run in `folder`, from its `metrics.csv` and `recipe.toml` alone; raises `RunError`."""
+    epochs = Run(folder).read_metrics()
+    file = folder / "recipe.toml"
+    try:
+        recipe: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))  # unchecked: any version's recipe has curves
+        name, experiment = recipe["name"], recipe.get("experiment")
+        if not isinstance(name, str) or not isinstance(experiment, str | None):
+            raise ValueError("name and experiment are no strings")
+    except KeyError as error:
+        raise RunError(f"'{file}' has no key {error}: give the folder of a run that nin-onnx train made") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{file}' is no run's recipe ({error}): give the folder of a run that nin-onnx train made") from error
+    return Curves(folder, name, experiment, epochs)
+
+
+def compare(curves: Curves) -> Comparison | None:
+    """The run's error over its last five measured epochs that Figure 3 covers; None where the figure has no such run.
+
+    The figure's points are joined by straight lines, and averaged over the same epochs.
+    """
+    figure = figure3(curves.experiment)
+    if figure is None:
+        return None
+    paper_epochs, paper_errors = zip(*figure.test, strict=True)
+    for error in ("test", "validation"):
+        epochs, errors = curves.measured(f"{error}_error")
+        covered = epochs <= paper_epochs[-1]
+        epochs, errors = epochs[covered][-LAST:], errors[covered][-LAST:]
+        if epochs.size:
+            ours, paper = fmean(errors), fmean(np.interp(epochs, paper_epochs, paper_errors))
+            first, last = int(epochs[0]), int(epochs[-1])
+            return Comparison(str(curves.folder), curves.recipe, error, first, last, ours, paper, ours - paper)
+    return None

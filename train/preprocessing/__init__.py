@@ -1,0 +1,64 @@
+"""Preprocessing as modules in front of the network: fitted on the training images, stored and exported with it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from nin_onnx.architecture import Shape
+from nin_onnx.train.preprocessing.contrast import GlobalContrast, GlobalContrast55, LocalContrast
+from nin_onnx.train.preprocessing.pixels import MeanImage, Scale, Standardise
+from nin_onnx.train.preprocessing.step import Step
+from nin_onnx.train.preprocessing.whitening import Whitening
+
+__all__ = ["STEPS", "Preprocessing", "Step", "build"]
+
+STEPS: Mapping[str, Callable[[Shape], Step]] = MappingProxyType(
+    {
+        "scale": Scale,
+        "standardise": Standardise,
+        "mean_image": MeanImage,
+        "gcn": GlobalContrast,
+        "gcn55": GlobalContrast55,
+        "zca": Whitening,
+        "lcn": LocalContrast,
+    }
+)
+"""Every step by the name that recipes use; each is made for a shape (channels, height, width)."""
+
+
+class Preprocessing(nn.Sequential):
+    """The steps of a recipe, first to last: uint8 [N, height, width, channels] in, [N, channels, height, width] out."""
+
+    def forward(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        x = images.permute(0, 3, 1, 2).to(dtype)
+        for step in self:
+            x = step(x)
+        return x
+
+    def fit(self, images: Tensor, batch: int = 1000) -> None:
+        """Fit every step on the training images, uint8 [N, height, width, channels], in float64."""
+
+        def through(steps: list[nn.Module]) -> Iterable[Tensor]:
+            for part in images.split(batch):
+                x = part.permute(0, 3, 1, 2).double()
+                for step in steps:
+                    x = step(x)
+                yield x
+
+        self.double()  # what a later step sees has float64's precision
+        done: list[nn.Module] = []
+        for step in self:
+            assert isinstance(step, Step)
+            step.fit(through(done))
+            done.append(step)
+        self.float()
+
+
+def build(names: Iterable[str], shape: Shape) -> Preprocessing:
+    """The steps of that name for images of `shape` (channels, height, width), not yet fitted."""
+    preprocessing = Preprocessing()
+    for name in names:
+        preprocessing.add_module(name, STEPS[name](shape))
+    return preprocessing

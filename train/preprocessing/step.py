@@ -1,0 +1,14 @@
+"""What every preprocessing step is."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+__all__ = ["Step"]
+
+
+class Step(nn.Module):
+    """One step: images [N, channels, height, width] in, the same shape out."""
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Learn the step's buffers from float64 batches of the training images, as the steps before it left them."""

@@ -1,0 +1,69 @@
+"""What came out of a training, of what, on what: the content of `summary.json`."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from nin_onnx import machine
+from nin_onnx.data import Dataset
+from nin_onnx.train.learner import Learner
+from nin_onnx.train.run import Epoch
+from nin_onnx.verdict import measure
+
+__all__ = ["over_seeds", "summarise"]
+
+PACKAGES = ("torch", "numpy", "safetensors")
+CLOCK = ("seconds", "images_per_second")  # of an epoch; the curve is the same however fast it was drawn
+
+
+def summarise(
+    learner: Learner, epochs: Sequence[Epoch], trained_on: Dataset, test: Dataset | None, wrong: int | None
+) -> dict[str, Any]:
+    """The summary of a run that has ended; `wrong` of the `test` images were, where it was looked at."""
+    recipe, last = learner.recipe, epochs[-1]
+    seconds = sum(epoch.seconds for epoch in epochs)
+    summary: dict[str, Any] = {
+        "recipe": recipe.name,
+        "experiment": recipe.experiment,
+        "seed": learner.seed,
+        "epochs": len(epochs),
+        "seconds": round(seconds, 1),
+        "images_per_second": round(len(trained_on) * len(epochs) / seconds, 1),
+        "train_loss": last.train_loss,
+        "train_error": last.train_error,
+        "validation_error": last.validation_error,
+        "dataset": trained_on.describe(),
+        "settings": asdict(recipe),
+        "curve": [{key: value for key, value in asdict(epoch).items() if key not in CLOCK} for epoch in epochs],
+    }
+    if test is not None and wrong is not None:
+        accuracy = measure(wrong, len(test), test.describe(), None)
+        interval = {"low": accuracy.low, "high": accuracy.high}
+        summary["test"] = {**test.describe(), "errors": wrong, "error": accuracy.error, **interval}
+    return summary | {
+        "device": torch.cuda.get_device_name(learner.device) if learner.device.type == "cuda" else "cpu",
+        "processes": learner.team.size,
+        "precision": str(learner.dtype).removeprefix("torch."),
+        "hardware": machine.hardware(),
+        "versions": machine.versions(PACKAGES),
+        "commit": machine.commit(),
+    }
+
+
+def over_seeds(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation (of a sample, n - 1) of the errors, in per cent, and the summaries they are of."""
+    looked = "test" if all("test" in summary for summary in summaries) else "validation"
+    errors = [summary["test"]["error"] if looked == "test" else summary["validation_error"] for summary in summaries]
+    return {
+        "recipe": summaries[0]["recipe"],
+        "seeds": [summary["seed"] for summary in summaries],
+        f"{looked}_error": {
+            "mean": statistics.mean(errors),
+            "standard_deviation": statistics.stdev(errors) if len(errors) > 1 else None,
+            "each": errors,
+        },
+        "runs": list(summaries),
+    }
