@@ -41,5 +41,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d, nin-onnx needs 3.11 or newer: make PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "installing nin-onnx and what it needs into .venv: once, some minutes"
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,train,demo,plot,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[cpu,train,demo,plot,runtimes,test]"
 	@touch $@

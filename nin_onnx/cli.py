@@ -9,6 +9,7 @@ import click
 
 from nin_onnx import __version__
 from nin_onnx.commands.data import data
+from nin_onnx.commands.doctor import doctor
 from nin_onnx.commands.evaluate import evaluate
 from nin_onnx.commands.export import export
 from nin_onnx.commands.plot import plot
@@ -20,7 +21,7 @@ from nin_onnx.errors import Interrupted, NinOnnxError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
-COMMANDS = (train, plot, export, evaluate, recipes, results, data)
+COMMANDS = (train, plot, export, evaluate, recipes, results, data, doctor)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -46,7 +46,7 @@ class Golden:
         Softmax moves a probability by at most half of what it moves the logits by, so the unit of probabilities is half the
         largest logit; below 1, rounding to float32 would count.
         """
-        if name == "probabilities":
+        if name == "probabilities" and "logits" in self.outputs:
             return max(1.0, self.scale("logits") / 2)
         return float(np.abs(self.outputs[name]).max()) or 1.0
 

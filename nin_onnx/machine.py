@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nin_onnx import __version__
 
-__all__ = ["commit", "hardware", "versions"]
+__all__ = ["commit", "hardware", "peak_memory", "versions"]
 
 
 def hardware() -> dict[str, str | int]:
@@ -31,6 +31,22 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def peak_memory() -> int | None:
+    """Bytes at the peak of each process of this one's group, added up; None where the system does not tell."""
+    if not Path("/proc/self/status").exists():
+        return None
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            group = int((process / "stat").read_text().rpartition(")")[2].split()[2])
+            if group == os.getpgrp():
+                status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+                total += int(status["VmHWM"].split()[0]) * 1024
+        except (OSError, KeyError):  # it has ended meanwhile
+            continue
+    return total
 
 
 def commit() -> str | None:

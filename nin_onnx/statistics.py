@@ -3,7 +3,7 @@
 from math import exp, fsum, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
-__all__ = ["binomial_test", "wilson_interval"]
+__all__ = ["binomial_test", "mcnemar_test", "wilson_interval"]
 
 
 def wilson_interval(errors: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -36,6 +36,18 @@ def binomial_test(errors: int, images: int, rate: float) -> float:
         ways - lgamma(k + 1) - lgamma(images - k + 1) + k * chance + (images - k) * against for k in range(errors, images + 1)
     )
     return min(1.0, fsum(map(exp, logarithms)))
+
+
+def mcnemar_test(only_first: int, only_second: int) -> float:
+    """The probability that two classifiers of the same images differ as much or more by chance.
+
+    McNemar's test, exact and two-sided (McNemar 1947, Psychometrika 12:153). `only_first`: images that the first alone gets
+    right, `only_second`: that the second alone does. Images that both get right or wrong say nothing.
+    """
+    count = only_first + only_second
+    if count == 0:
+        return 1.0
+    return min(1.0, 2 * binomial_test(max(only_first, only_second), count, 0.5))
 
 
 def _check(errors: int, images: int) -> None:

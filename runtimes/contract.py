@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.model import ModelFile
 
-__all__ = ["Facts", "Runtime", "Unusable"]
+__all__ = ["Facts", "Runtime", "Unusable", "need"]
 
 
 class Unusable(Exception):
@@ -21,6 +22,12 @@ class Unusable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.install = install
+
+
+def need(package: str, extra: str, module: str | None = None) -> None:
+    """Raise `Unusable` where `package`, whose module has the same name unless told, is not installed; imports nothing."""
+    if find_spec(module or package) is None:
+        raise Unusable(f"the package '{package}' is not installed", f"pip install 'nin-onnx[{extra}]'")
 
 
 @dataclass(frozen=True)
@@ -36,22 +43,39 @@ class Facts:
     providers: tuple[str, ...] | None = None
     assignment: Mapping[str, Mapping[str, int]] | None = None
     """For each provider the operators that it was given, and how many of each."""
+    host: str | None = None
+    """The program that it runs in, where that is not Python, and its version."""
+    fast_convolution: bool = False
+    """Whether convolutions may trade digits for speed, as Winograd's algorithm does; declared by the runtime's file."""
 
 
 class Runtime(ABC):
     """Something that executes a model.
 
     The two class methods are asked in the user's process, so they import nothing heavy; the rest happens in a worker
-    process of its own. The images that come fit the model: `ModelFile` has checked them for all runtimes.
+    process of its own, whose current folder it may write to and which is removed with it. The images that come fit the
+    model: `ModelFile` has checked them for all runtimes.
     """
 
+    package: ClassVar[str]
+    """What brings it, by the name under which it is installed."""
     images: ClassVar[int | None] = None
     """How many images of a data set it does unless told otherwise; None for all."""
+    by_default: ClassVar[bool] = True
+    """Whether it runs where no runtime is named."""
 
     @classmethod
     @abstractmethod
     def check(cls) -> None:
         """Raise `Unusable` where it cannot run on this machine."""
+
+    @classmethod
+    def installed(cls) -> str | None:
+        """The version of its package on this machine, None where it is absent."""
+        try:
+            return metadata.version(cls.package)
+        except metadata.PackageNotFoundError:
+            return None
 
     @classmethod  # noqa: B027 - most accept every model
     def accepts(cls, model: ModelFile) -> None:
@@ -62,8 +86,8 @@ class Runtime(ABC):
         """Make ready to run; raise `Unusable` where what would run is not what this runtime stands for."""
 
     @abstractmethod
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-        """The outputs for images [N, height, width, channels], by name."""
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """The outputs by name, for images uint8 [N, height, width, channels], or for what else a foreign model takes."""
 
     @abstractmethod
     def facts(self) -> Facts:

@@ -2,23 +2,27 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset
-from nin_onnx.errors import ModelError
 from nin_onnx.golden import Golden, read_golden
 from nin_onnx.machine import hardware, versions
 from nin_onnx.paper import published
-from nin_onnx.runtimes.contract import Unusable
-from nin_onnx.runtimes.job import Answer, Feed, Job
+from nin_onnx.runtimes.asking import Conditions, ask
+from nin_onnx.runtimes.job import Answer, Feed
 from nin_onnx.runtimes.judgement import Yardstick, judge
+from nin_onnx.runtimes.location import locate
 from nin_onnx.runtimes.model import ModelFile, read_model
-from nin_onnx.runtimes.process import run_job
-from nin_onnx.runtimes.registry import RUNTIMES, runtime
+from nin_onnx.runtimes.probes import probes
+from nin_onnx.runtimes.references import REFERENCES, agreement, inputs
+from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
+from nin_onnx.runtimes.repro import write_repro
 
 __all__ = ["evaluate"]
 
@@ -32,80 +36,102 @@ def evaluate(
     batch: int = 128,
     threads: int | None = None,
     time_limit: float = 600.0,
+    interpreters: Mapping[str, Path] = MappingProxyType({}),
+    require: Sequence[str] = (),
+    tolerance: float | None = None,
+    repro: Path | None = None,
     progress: Callable[[str], object] = lambda runtime: None,
 ) -> Report:
-    """Run `model` on `runtimes` (None: all that are known) and judge each.
+    """Run `model` on `runtimes` (None: all that are known, but for those that are only for asking) and judge each.
 
-    Golden vectors are looked for beside the model. Of `dataset` each runtime does the first `limit` images (None: as many
-    as it does by default). `threads`: None for all cores. `time_limit`: seconds for one runtime, its start included.
+    Golden vectors are looked for beside the model; where none lie there, two references that agree take their place. Of
+    `dataset` each runtime does the first `limit` images (None: as many as it does by default). `threads`: None for all
+    cores. `time_limit`: seconds for one runtime, its start included. `interpreters`: for a runtime another Python, which
+    has it and what nin-onnx itself needs.
+    `require`: runtimes that run though not named, and may not be skipped. `tolerance`: instead of that for the precision.
+    `repro`: a folder that gets, for each runtime that failed, what it takes to see that again.
     `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
     anything runs; after that whatever a runtime does is an outcome in the report.
     """
-    names = tuple(RUNTIMES) if runtimes is None else tuple(dict.fromkeys(runtimes))
-    for name in names:
-        runtime(name)
+    interpreters = {full_name(name): path for name, path in interpreters.items()}
+    required = dict.fromkeys(map(full_name, (*(runtimes or ()), *require)))
+    names = required if runtimes is not None else [name for name in RUNTIMES if name in required or runtime(name).by_default]
     file = read_model(model)
-    golden = read_golden(model.parent)
+    golden = None if file.foreign else read_golden(model.parent)
     if dataset is not None:
         file.check(dataset)
-    if golden is None and dataset is None:
-        raise ModelError(f"nothing to judge '{model}' by, no golden vectors lie beside it: give --dataset")
     card = file.card
     problem = None
     if golden is not None and card is not None and golden.hash != card.golden:
         problem = "the golden vectors beside the model are not those that its card names"
     figure = published(card.experiment) if card and card.experiment else None
-    threads = threads or int(hardware()["cores"])
+    conditions = Conditions(limit, threads or int(hardware()["cores"]), time_limit, interpreters)
 
     answers: dict[str, Answer] = {}
+    references = None
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
         folder = Path(temporary)
-        feeds = _feeds(folder, golden, dataset, batch)
+        if golden is None:
+            golden, references, problem = _agreed(file, dataset, folder / "references", conditions)
+        feeds = _feeds(folder, golden, dataset, batch, file.fixed_batch)
         for name in names:
             progress(name)
-            answers[name] = _ask(name, file, feeds, folder / name, limit=limit, threads=threads, time_limit=time_limit)
+            answers[name] = ask(name, file, feeds, folder / name, conditions)
+        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance)
+        rows = judge(answers, yardstick, required=required)
+        if problem is None:
+            right = references[0] if references else "reference"
+            rows = tuple(locate(row, right, file, feeds["golden"], folder / "located", conditions) for row in rows)
+        if repro is not None:
+            for row in rows:
+                write_repro(repro, row, file, golden, feeds, answers[row.runtime])
 
     return Report(
         model=file,
         dataset=dataset.describe() if dataset else None,
-        golden={"images": len(golden.images), "hash": golden.hash, "problem": problem} if golden else None,
+        golden={"images": len(golden.images), "hash": golden.hash, "problem": problem, "references": references},
         published=figure,
-        rows=judge(answers, Yardstick(golden, problem, dataset, file.classes, figure), named=runtimes is not None),
-        settings={"batch": batch, "limit": limit, "threads": threads, "time_limit": time_limit},
+        rows=rows,
+        settings={
+            "batch": batch,
+            "limit": limit,
+            "threads": conditions.threads,
+            "time_limit": time_limit,
+            "tolerance": tolerance,
+        },
         hardware=hardware(),
         versions=versions(("numpy", "onnx")),
     )
 
 
-def _feeds(folder: Path, golden: Golden | None, dataset: Dataset | None, batch: int) -> dict[str, Feed]:
+def _agreed(
+    model: ModelFile, dataset: Dataset | None, folder: Path, conditions: Conditions
+) -> tuple[Golden, tuple[str, str], str | None]:
+    """Golden vectors for a model that has none beside it, from two runtimes that agree."""
+    folder.mkdir()
+    images = inputs(model, dataset.images.shape[1:] if dataset else None)
+    np.save(folder / "golden.npy", images, allow_pickle=False)
+    feed = Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)
+    answers: dict[str, Mapping[str, NDArray[Any]]] = {}
+    for name in REFERENCES:
+        answer = ask(name, model, {"golden": feed}, folder / name, conditions)
+        if answer.outcome == "done" and set(model.outputs) <= answer.feeds["golden"].arrays.keys():
+            answers[name] = answer.feeds["golden"].arrays
+            golden, pair, problem = agreement(images, answers) if len(answers) > 1 else (None, None, None)
+            if golden and pair and problem is None:
+                return golden, pair, None
+    return agreement(images, answers)
+
+
+def _feeds(folder: Path, golden: Golden, dataset: Dataset | None, batch: int, fixed: int | None) -> dict[str, Feed]:
     """Write the images once for all runtimes."""
-    feeds = {}
-    if golden is not None:
-        np.save(folder / "golden.npy", golden.images, allow_pickle=False)
-        feeds["golden"] = Feed(str(folder / "golden.npy"), len(golden.images), batch, tuple(golden.outputs))
+    np.save(folder / "golden.npy", golden.images, allow_pickle=False)
+    feeds = {"golden": Feed(str(folder / "golden.npy"), len(golden.images), fixed or batch, tuple(golden.outputs))}
+    for name, probe in probes(golden.images, fixed).items():
+        file = folder / f"{name}.npy"
+        np.save(file, probe.images, allow_pickle=False)
+        feeds[name] = Feed(str(file), len(probe.images), probe.batch, tuple(golden.outputs))
     if dataset is not None:
         np.save(folder / "dataset.npy", dataset.images, allow_pickle=False)
         feeds["dataset"] = Feed(str(folder / "dataset.npy"), len(dataset), batch, ("logits",))
     return feeds
-
-
-def _ask(
-    name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, *, limit: int | None, threads: int, time_limit: float
-) -> Answer:
-    """What comes of one runtime."""
-    kind = runtime(name)
-    try:
-        kind.check()
-        kind.accepts(model)
-    except Unusable as reason:
-        return Answer("skipped", reason.reason, reason.install)
-    wanted = dict(feeds)
-    if "dataset" in wanted:
-        whole = wanted["dataset"]
-        wanted["dataset"] = replace(whole, images=min(whole.images, limit or kind.images or whole.images))
-    path = model.path.absolute()
-    answer = run_job(Job(RUNTIMES[name], str(path), threads, wanted), folder, time_limit)
-    as_given = answer.reason
-    for suffix in (".onnx", ".safetensors"):
-        as_given = as_given and as_given.replace(str(path.with_suffix(suffix)), str(model.path.with_suffix(suffix)))
-    return replace(answer, reason=as_given)  # no report tells where on this machine the model lies

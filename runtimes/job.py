@@ -58,6 +58,8 @@ class Answer:
     install: str | None = None
     facts: Facts | None = None
     feeds: Mapping[str, Outputs] = field(default_factory=dict)
+    memory: int | None = None
+    """Bytes at the peak of the process and all that it started."""
 
 
 def write_job(folder: Path, job: Job) -> None:
@@ -80,8 +82,8 @@ def write_answer(folder: Path, answer: Answer) -> None:
         for output, file in files.items():
             np.save(folder / file, outputs.arrays[output], allow_pickle=False)
         feeds[name] = {"files": files, "batches": outputs.batches}
-    facts = answer.facts and asdict(answer.facts)
-    result = {"outcome": answer.outcome, "reason": answer.reason, "install": answer.install, "facts": facts, "feeds": feeds}
+    result: dict[str, Any] = {"outcome": answer.outcome, "reason": answer.reason, "install": answer.install}
+    result |= {"facts": answer.facts and asdict(answer.facts), "feeds": feeds, "memory": answer.memory}
     atomic.write_text(folder / RESULT, json.dumps(result))
 
 
@@ -98,7 +100,8 @@ def read_answer(folder: Path) -> Answer | None:
             arrays = {output: np.load(folder / file, allow_pickle=False) for output, file in outputs["files"].items()}
             feeds[name] = Outputs(arrays, tuple((int(images), float(seconds)) for images, seconds in outputs["batches"]))
         facts = values.pop("facts")
-        return Answer(**values, facts=_facts(facts) if facts else None, feeds=feeds)
+        memory = values.pop("memory", None)
+        return Answer(**values, facts=_facts(facts) if facts else None, feeds=feeds, memory=memory and int(memory))
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 

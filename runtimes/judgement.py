@@ -1,8 +1,9 @@
 """Turns the answers of the worker processes into the rows of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.job import Answer
-from nin_onnx.runtimes.parity import compare, defect
+from nin_onnx.runtimes.parity import allowed, compare, defect, margins
+from nin_onnx.runtimes.probes import examine
 from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
+from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
 
 __all__ = ["Yardstick", "judge"]
@@ -29,18 +32,35 @@ class Yardstick:
     dataset: Dataset | None
     classes: int
     figure: Published | None
+    tolerance: float | None = None
+    """Instead of the one for the precision that ran."""
 
 
-def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, named: bool) -> tuple[Row, ...]:
+def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Collection[str]) -> tuple[Row, ...]:
     """A row for each answer; label changes are counted against the first in the registry that passed on the data set."""
-    rows = {name: _row(name, named, answer, yardstick) for name, answer in answers.items()}
+    rows = {name: _row(name, name in required, answer, yardstick) for name, answer in answers.items()}
     first = next((name for name in RUNTIMES if name in rows and rows[name].outcome == "pass" and rows[name].accuracy), None)
     for name, row in rows.items():
         if first is not None and name != first and row.accuracy:
             images = min(len(_labels(answers[name])), len(_labels(answers[first])))
-            changes = np.count_nonzero(_labels(answers[name])[:images] != _labels(answers[first])[:images])
-            rows[name] = replace(row, label_changes=LabelChanges(int(changes), images, first))
+            rows[name] = replace(row, label_changes=_changes(name, first, answers, rows, images, yardstick))
     return tuple(rows.values())
+
+
+def _changes(
+    name: str, first: str, answers: Mapping[str, Answer], rows: Mapping[str, Row], images: int, yardstick: Yardstick
+) -> LabelChanges:
+    """On which of the first `images` of the data set `name` decides otherwise than `first`, and what that says."""
+    given, expected = (_logits(answers[one])[:images] for one in (name, first))
+    led = margins(given, expected)
+    scale = float(np.abs(expected).max()) or 1.0
+    facts = [rows[one].facts for one in (name, first)]
+    chance = None
+    if yardstick.dataset and len({fact.precision for fact in facts if fact and fact.precision}) > 1:
+        truth = yardstick.dataset.labels[:images]
+        right, first_right = given.argmax(1) == truth, expected.argmax(1) == truth
+        chance = mcnemar_test(int(np.count_nonzero(right & ~first_right)), int(np.count_nonzero(first_right & ~right)))
+    return LabelChanges(len(led), images, first, chance, float(led.max() / scale) if len(led) else None)
 
 
 def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
@@ -50,7 +70,10 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
     parity = accuracy = None
     problems = []
     if yardstick.golden:
-        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, answer.facts.precision if answer.facts else None)
+        tolerance = yardstick.tolerance or allowed(answer.facts)
+        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, tolerance)
+        tried = {name: outputs.arrays for name, outputs in answer.feeds.items() if name not in ("golden", "dataset")}
+        parity = examine(parity, tried, yardstick.golden)
         problems.append(yardstick.golden_problem or parity.problem)
     if yardstick.dataset:
         outputs = answer.feeds["dataset"]
@@ -70,13 +93,18 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
         parity=parity,
         accuracy=accuracy,
         images_per_second=_speed(answer),
+        memory=answer.memory,
     )
 
 
 def _labels(answer: Answer) -> NDArray[np.int64]:
     """What a runtime decided for each image of the data set."""
-    labels: NDArray[np.int64] = answer.feeds["dataset"].arrays["logits"].argmax(1)
+    labels: NDArray[np.int64] = _logits(answer).argmax(1)
     return labels
+
+
+def _logits(answer: Answer) -> NDArray[Any]:
+    return answer.feeds["dataset"].arrays["logits"]
 
 
 def _speed(answer: Answer) -> float | None:

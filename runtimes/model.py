@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nin_onnx.card import Card, read_card
 from nin_onnx.data.dataset import Dataset
@@ -12,7 +12,11 @@ from nin_onnx.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ModelFile", "read_model"]
+__all__ = ["ModelFile", "input_name", "output_names", "read_model"]
+
+TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
+"""ONNX's number of a type (TensorProto.DataType), and NumPy's name for it."""
+FLOATS = (1, 10, 11)
 
 Dimension = int | str | None
 """A size, the name of a free one, or nothing."""
@@ -20,7 +24,7 @@ Dimension = int | str | None
 
 @dataclass(frozen=True)
 class ModelFile:
-    """An ONNX file that takes `images` and gives `logits`."""
+    """An ONNX file with one input, as `nin-onnx export` writes it or from elsewhere."""
 
     path: Path
     size: int
@@ -29,12 +33,28 @@ class ModelFile:
     ir: int
     opset: int
     input: tuple[Dimension, ...]
-    """batch, height, width, channels."""
+    """batch, height, width, channels; of a foreign model whatever it says."""
     classes: int
+    """How many it tells apart; 0 for a foreign model, of whose outputs nothing is known."""
     card: Card | None
+    foreign: bool = False
+    """Whether it is not of the form `images`: uint8 [batch, height, width, channels], to `logits`: [batch, classes]."""
+    input_type: str = "uint8"
+    outputs: tuple[str, ...] = ()
+    """Those that hold floating point numbers."""
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The only size of a batch that it takes, None where that is free."""
+        return self.input[0] if isinstance(self.input[0], int) else None
 
     def check(self, dataset: Dataset) -> None:
         """Raise `ModelError` unless images and classes of `dataset` are those of the model."""
+        if self.foreign:
+            raise ModelError(
+                f"'{self.path}' does not take 'images: uint8 [batch, height, width, channels]' to 'logits: [batch, classes]', "
+                "so its error cannot be measured: leave --dataset out"
+            )
         given = dataset.images.shape[1:]
         if any(isinstance(side, int) and side != other for side, other in zip(self.input[1:], given, strict=True)):
             raise ModelError(
@@ -55,7 +75,7 @@ class ModelFile:
 
 
 def read_model(path: Path) -> ModelFile:
-    """The facts of the ONNX image classifier at `path`; raises `ModelError` for anything else."""
+    """The facts of the ONNX model at `path`; raises `ModelError` for what is none, or takes anything but one array of numbers."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -66,15 +86,20 @@ def read_model(path: Path) -> ModelFile:
     try:
         model = onnx.load_model_from_string(content)
         onnx.checker.check_model(model)
+        value = _input(path, model)
+        classes = _classes(model) if _is_pixels(value) else None
         return ModelFile(
             path=path,
             size=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             ir=model.ir_version,
             opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
-            input=_input(path, model),
-            classes=_classes(path, model),
+            input=_shape(value),
+            classes=classes or 0,
             card=read_card(model),
+            foreign=classes is None,
+            input_type=TYPES[value.type.tensor_type.elem_type],
+            outputs=tuple(output.name for output in model.graph.output if output.type.tensor_type.elem_type in FLOATS),
         )
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:  # ValueError: text that is no text, types unknown
         reason = (str(error).strip().splitlines() or ["no protobuf"])[0]
@@ -84,25 +109,46 @@ def read_model(path: Path) -> ModelFile:
         ) from error
 
 
-def _input(path: Path, model: "onnx.ModelProto") -> tuple[Dimension, ...]:
+def input_name(path: Path) -> str:
+    """What the graph at `path` calls its input."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return str(next(value.name for value in graph.input if value.name not in weights))
+
+
+def output_names(path: Path) -> tuple[str, ...]:
+    """What the graph at `path` calls its outputs, in its own order."""
+    import onnx
+
+    return tuple(value.name for value in onnx.load(path).graph.output)
+
+
+def _input(path: Path, model: Any) -> Any:
+    """The one input, of a type and shape that it can be tried with."""
     weights = {tensor.name for tensor in model.graph.initializer}  # old exporters list them among the inputs
     inputs = [value for value in model.graph.input if value.name not in weights]
-    found = [_describe(value) for value in inputs]
-    expected = "images: uint8 [batch, height, width, channels]"
-    if len(inputs) == 1 and inputs[0].name == "images":
-        shape = _shape(inputs[0])
-        if found[0].startswith("images: uint8") and len(shape) == 4 and not isinstance(shape[0], int):
-            return shape
-    raise ModelError(f"'{path}' should take '{expected}', it takes '{', '.join(found)}': export it with nin-onnx export")
+    if len(inputs) == 1 and inputs[0].type.tensor_type.elem_type in TYPES:
+        (value,) = inputs
+        if len(_shape(value)) >= 2:
+            return value
+    found = ", ".join(map(_describe, inputs))
+    raise ModelError(f"'{path}' should take one array of uint8 or floating point numbers for a batch, it takes '{found}'")
 
 
-def _classes(path: Path, model: "onnx.ModelProto") -> int:
+def _is_pixels(value: "onnx.ValueInfoProto") -> bool:
+    shape = _shape(value)
+    kind = TYPES[value.type.tensor_type.elem_type]
+    return value.name == "images" and kind == "uint8" and len(shape) == 4 and not isinstance(shape[0], int)
+
+
+def _classes(model: "onnx.ModelProto") -> int | None:
     for value in model.graph.output:
         shape = _shape(value)
         if value.name == "logits" and len(shape) == 2 and isinstance(shape[1], int):
             return shape[1]
-    found = ", ".join(map(_describe, model.graph.output))
-    raise ModelError(f"'{path}' should give 'logits: [batch, classes]', it gives '{found}': export it with nin-onnx export")
+    return None
 
 
 def _shape(value: "onnx.ValueInfoProto") -> tuple[Dimension, ...]:

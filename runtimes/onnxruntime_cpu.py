@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+from nin_onnx.runtimes.contract import Facts, Runtime, need
 
 __all__ = ["OnnxRuntime", "packages"]
 
@@ -33,13 +31,13 @@ def packages() -> list[str]:
 class OnnxRuntime(Runtime):
     """One session, asked for one provider."""
 
+    package = "onnxruntime"
     provider: ClassVar[str] = "CPUExecutionProvider"
     options: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def check(cls) -> None:
-        if find_spec("onnxruntime") is None:
-            raise Unusable("the package 'onnxruntime' is not installed", "pip install 'nin-onnx[cpu]'")
+        need("onnxruntime", "cpu")
 
     def load(self, model: Path, threads: int) -> None:
         import onnxruntime
@@ -52,7 +50,7 @@ class OnnxRuntime(Runtime):
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: images}), strict=True))
 
     def facts(self) -> Facts:

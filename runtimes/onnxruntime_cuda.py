@@ -21,6 +21,7 @@ INSTALL = "pip install 'nin-onnx[gpu]'"
 class OnnxRuntimeCuda(OnnxRuntime):
     """A session whose every convolution is on CUDA."""
 
+    package = "onnxruntime-gpu"
     provider = CUDA
     options = {"use_tf32": "0"}  # noqa: RUF012 - as in the class above
 

@@ -1,18 +1,31 @@
 """Whether outputs agree with the golden vectors, as closely as the precision that ran allows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
+from nin_onnx.runtimes.contract import Facts
 
-__all__ = ["TOLERANCES", "Parity", "compare", "defect"]
+__all__ = [
+    "FAST_CONVOLUTION",
+    "TOLERANCES",
+    "Parity",
+    "allowed",
+    "compare",
+    "cosine",
+    "defect",
+    "largest_difference",
+    "margins",
+]
 
 TOLERANCES = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 5e-3, "bf16": 2e-2}
 """By precision: how large a difference may be, in units of the largest absolute value of the whole golden set."""
+FAST_CONVOLUTION = 1e-4
+"""The same for a runtime whose convolutions trade digits for speed."""
 
 
 @dataclass(frozen=True)
@@ -23,32 +36,81 @@ class Parity:
     differences: Mapping[str, float]
     """For each output its largest difference, in the same units as the tolerance."""
     problem: str | None
+    absolute: Mapping[str, float] = field(default_factory=dict)
+    """The same in the output's own units."""
+    cosine: float | None = None
+    """The smallest over the images, of the output that decides."""
+    label_changes: int | None = None
+    margin: float | None = None
+    """The largest by which an image was decided whose label changed, in the units of the tolerance."""
+    batches: Mapping[str, float] = field(default_factory=dict)
+    """For each size of the batch the largest difference of any output, in the units of the tolerance."""
+    neighbours: float | None = None
+    """By how much the outputs for an image move when the other images of its batch are replaced, in the same units."""
+    repeatable: bool | None = None
+    """Whether the same images twice give the same bits."""
 
     @property
     def worst(self) -> float | None:
         """The largest of the differences, None where the outputs could not be compared."""
-        return max(self.differences.values(), default=None)
+        return max((*self.differences.values(), *self.batches.values()), default=None)
 
 
-def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, precision: str | None) -> Parity:
-    """Compare all that the golden vectors hold; a precision that is not told is judged as fp32, the strictest.
+def allowed(facts: Facts | None) -> float:
+    """How large a difference may be for what ran; a precision that is not told is judged as fp32, the strictest."""
+    exact = TOLERANCES["fp32"]
+    precise = TOLERANCES.get(facts.precision or "fp32", exact) if facts else exact
+    return max(precise, FAST_CONVOLUTION) if facts and facts.fast_convolution else precise
+
+
+def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, tolerance: float) -> Parity:
+    """Compare all that the golden vectors hold.
 
     Every output decides, not only the logits: a wrong Softmax is wrong.
     """
-    tolerance = TOLERANCES.get(precision or "fp32", TOLERANCES["fp32"])
     for name, expected in golden.outputs.items():
         problem = defect(outputs, name, expected.shape)
         if not np.isfinite(expected).all():
             problem = f"the golden vectors themselves hold NaN or infinity in '{name}'"
         if problem:
             return Parity(tolerance, {}, problem)
-    differences = {
-        name: float(np.abs(outputs[name].astype(np.float64) - expected).max() / golden.scale(name))
-        for name, expected in golden.outputs.items()
-    }
+    absolute = {name: largest_difference(outputs[name], expected) for name, expected in golden.outputs.items()}
+    differences = {name: difference / golden.scale(name) for name, difference in absolute.items()}
     name, worst = max(differences.items(), key=lambda item: item[1])
     problem = f"'{name}' differs from the golden vectors by {worst:.1e}, at most {tolerance:g} is allowed"
-    return Parity(tolerance, differences, problem if worst > tolerance else None)
+    deciding = "logits" if "logits" in golden.outputs else next(iter(golden.outputs))
+    given, expected = outputs[deciding], golden.outputs[deciding]
+    changed = margins(given, expected)
+    return Parity(
+        tolerance,
+        differences,
+        problem if worst > tolerance else None,
+        absolute,
+        cosine(given, expected),
+        label_changes=len(changed),
+        margin=float(changed.max() / golden.scale(deciding)) if len(changed) else None,
+    )
+
+
+def largest_difference(given: NDArray[Any], expected: NDArray[Any]) -> float:
+    """The largest absolute difference of two arrays of the same shape."""
+    return float(np.abs(given.astype(np.float64) - expected).max(initial=0))
+
+
+def cosine(given: NDArray[Any], expected: NDArray[Any]) -> float | None:
+    """The smallest cosine between the rows of two arrays; rows of zeros have none."""
+    a, b = (array.reshape(len(array), -1).astype(np.float64) for array in (given, expected))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines = (a * b).sum(1)[lengths > 0] / lengths[lengths > 0]
+    return float(cosines.min()) if len(cosines) else None
+
+
+def margins(given: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    """Of the rows whose largest value stands elsewhere in `given`: by how much it led in `expected`."""
+    a, b = (array.reshape(len(array), -1).astype(np.float64) for array in (given, expected))
+    changed = np.flatnonzero(a.argmax(1) != b.argmax(1))
+    led: NDArray[np.float64] = b[changed].max(1) - b[changed, a[changed].argmax(1)]
+    return led
 
 
 def defect(outputs: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> str | None:

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import nin_onnx
 from nin_onnx.runtimes.job import Answer, Job, read_answer, write_job
 
 __all__ = ["run_job"]
@@ -14,11 +15,15 @@ __all__ = ["run_job"]
 LOG = "log"
 
 
-def run_job(job: Job, folder: Path, time_limit: float) -> Answer:
-    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always an answer."""
+def run_job(job: Job, folder: Path, time_limit: float, interpreter: Path | None = None) -> Answer:
+    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always an answer.
+
+    `interpreter`: another Python, which brings its own packages and gets nothing of ours but nin-onnx itself.
+    """
     folder.mkdir()
     write_job(folder, job)
-    status = _run([sys.executable, "-m", "nin_onnx.runtimes.worker", str(folder)], folder, time_limit)
+    command = [str(interpreter or sys.executable), "-m", "nin_onnx.runtimes.worker", str(folder)]
+    status = _run(command, folder, time_limit, _ourselves(folder) if interpreter else _everything())
     if status is None:
         return Answer("error", f"stopped at the time limit of {time_limit:g} s{_last_words(folder)}")
     if status != 0:
@@ -34,11 +39,23 @@ def run_job(job: Job, folder: Path, time_limit: float) -> Answer:
     return answer
 
 
-def _run(command: list[str], folder: Path, time_limit: float) -> int | None:
+def _everything() -> str:
+    """Where this process looks for modules: a worker can import what it can, installed or not."""
+    return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the current folder
+
+
+def _ourselves(folder: Path) -> str:
+    """A folder in `folder` from which nothing but nin_onnx can be imported."""
+    alone = folder / "path"
+    alone.mkdir()
+    (alone / "nin_onnx").symlink_to(Path(nin_onnx.__file__).parent, target_is_directory=True)
+    return str(alone)
+
+
+def _run(command: list[str], folder: Path, time_limit: float, search_path: str) -> int | None:
     """The exit status of `command`, or None where the time limit came first."""
-    search_path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the current folder
     environment = os.environ | {
-        "PYTHONPATH": search_path,  # the worker can import what this process can, installed or not
+        "PYTHONPATH": search_path,
         "PYTHONUNBUFFERED": "1",
         "ORT_DISABLE_TELEMETRY": "1",  # from version 1.29 on, to import ONNX Runtime is to report to its makers
     }

@@ -2,29 +2,26 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
 from nin_onnx.runtimes.model import ModelFile
 
 __all__ = ["PyTorch"]
-
-INSTALL = "pip install 'nin-onnx[train]'"
 
 
 class PyTorch(Runtime):
     """Runs `model.safetensors`, of which `model.onnx` was exported."""
 
+    package = "torch"
+
     @classmethod
     def check(cls) -> None:
-        for package in ("torch", "safetensors"):
-            if find_spec(package) is None:
-                raise Unusable(f"the package '{package}' is not installed", INSTALL)
+        need("torch", "train")
+        need("safetensors", "train")
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:
@@ -44,7 +41,7 @@ class PyTorch(Runtime):
         torch.set_num_threads(threads)
         self._classifier, _ = load_classifier(_weights(model))
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         import torch
 
         with torch.inference_mode():
@@ -57,7 +54,7 @@ class PyTorch(Runtime):
         exact = all(weight.dtype == torch.float32 for weight in self._classifier.parameters())
         exact = exact and torch.get_float32_matmul_precision() == "highest"  # "medium" is bfloat16 on some processors
         return Facts(
-            package="torch",
+            package=self.package,
             version=torch.__version__,
             device="cpu",
             precision="fp32" if exact else None,

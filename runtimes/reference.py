@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime
+from nin_onnx.runtimes.model import input_name
 
 __all__ = ["Reference"]
 
@@ -15,6 +15,7 @@ __all__ = ["Reference"]
 class Reference(Runtime):
     """Does the first 1,000 images of a data set unless told otherwise, at about ten a second."""
 
+    package = "onnx"
     images = 1_000
 
     @classmethod
@@ -25,13 +26,14 @@ class Reference(Runtime):
         del threads  # NumPy's linear algebra takes its own
         from onnx.reference import ReferenceEvaluator
 
+        self._input = input_name(model)
         self._evaluator = ReferenceEvaluator(str(model))
 
-    def run(self, images: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         names = self._evaluator.output_names
-        return dict(zip(names, self._evaluator.run(None, {self._evaluator.input_names[0]: images}), strict=True))
+        return dict(zip(names, self._evaluator.run(None, {self._input: images}), strict=True))
 
     def facts(self) -> Facts:
         import onnx
 
-        return Facts(package="onnx", version=onnx.__version__, device="cpu", precision="fp32")
+        return Facts(package=self.package, version=onnx.__version__, device="cpu", precision="fp32")

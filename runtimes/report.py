@@ -25,6 +25,10 @@ class LabelChanges:
     changes: int
     images: int
     against: str
+    mcnemar: float | None = None
+    """Where the two ran in different precisions: how likely errors that differ so are by chance (exact McNemar test)."""
+    margin: float | None = None
+    """The largest by which the other had decided an image that changed, over the largest of its logits."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Row:
 
     runtime: str
     named: bool
-    """Whether the user asked for it by name."""
+    """Whether the user asked for it by name, or required it."""
     outcome: Outcome
     reason: str | None = None
     install: str | None = None
@@ -43,6 +47,10 @@ class Row:
     accuracy: Accuracy | None = None
     label_changes: LabelChanges | None = None
     images_per_second: float | None = None
+    first_difference: str | None = None
+    """Where it failed: the first node whose output differs, where that was found."""
+    memory: int | None = None
+    """Bytes at the peak, over all its processes; None where the system does not tell."""
 
 
 @dataclass(frozen=True)

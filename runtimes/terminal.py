@@ -12,7 +12,7 @@ __all__ = ["table"]
 WIDTH = 120
 COLOURS = {"pass": "green", "fail": "red", "error": "red", "skipped": "yellow"}
 TEXT = ("runtime", "outcome", "version", "runs on", "difference")  # aligned to the left
-NUMBERS = ("images", "error %", "95 % interval", "changes", "images/s")  # to the right
+NUMBERS = ("images", "error %", "95 %", "changes", "images/s")  # to the right
 
 
 def table(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
@@ -30,7 +30,8 @@ def _head(report: Report) -> Iterator[str]:
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
     yield _fact("file", str(model.path))
     if golden:
-        yield _fact("golden", f"{golden['images']} images", golden["problem"] or f"sha256 {golden['hash'][:12]}")
+        of = f"agreed on by {' and '.join(golden['references'])}" if golden.get("references") else f"sha256 {golden['hash'][:12]}"
+        yield _fact("golden", f"{golden['images']} images", golden["problem"] or of)
     else:
         yield _fact("golden", "no golden vectors beside the model: agreement is not checked")
     if data:
@@ -86,7 +87,7 @@ def _cells(row: Row) -> dict[str, str]:
     if row.accuracy:
         cells["images"] = f"{row.accuracy.images:,}"
         cells["error %"] = f"{row.accuracy.error:.2f}"
-        cells["95 % interval"] = f"{row.accuracy.low:.2f} - {row.accuracy.high:.2f}"
+        cells["95 %"] = f"{row.accuracy.low:.2f}-{row.accuracy.high:.2f}"
     if row.label_changes:
         cells["changes"] = str(row.label_changes.changes)
     if row.images_per_second:

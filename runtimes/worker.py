@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nin_onnx.machine import peak_memory
 from nin_onnx.runtimes.contract import Runtime, Unusable
 from nin_onnx.runtimes.job import Answer, Feed, Job, Outputs, read_job, write_answer
 from nin_onnx.runtimes.registry import import_runtime
@@ -31,11 +32,13 @@ def main(folder: Path) -> None:
 
 
 def work(job: Job) -> Answer:
-    """Load the runtime, run every feed, and ask what ran."""
-    runtime = import_runtime(job.runtime)()
+    """Load the runtime, run every feed, and ask what ran, if anything did."""
+    kind = import_runtime(job.runtime)
+    kind.check()  # once more: this Python may be another
+    runtime = kind()
     runtime.load(Path(job.model), job.threads)
     feeds = {name: run(runtime, feed) for name, feed in job.feeds.items()}
-    return Answer("done", facts=runtime.facts(), feeds=feeds)
+    return Answer("done", facts=runtime.facts() if feeds else None, feeds=feeds, memory=peak_memory())
 
 
 def run(runtime: Runtime, feed: Feed) -> Outputs:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-EXPECTED_SKIPS = ("no NVIDIA GPU", "no small disk can be mounted")
+EXPECTED_SKIPS = ("no NVIDIA GPU", "no bfloat16 in this processor", "no small disk can be mounted")
 """Reasons that stand even under `--no-skips`: what a machine has not got, no installation brings."""
 
 os.environ.setdefault(

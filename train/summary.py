@@ -11,6 +11,7 @@ from nin_onnx import machine
 from nin_onnx.data import Dataset
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.run import Epoch
+from nin_onnx.train.schedule import plateaus
 from nin_onnx.verdict import measure
 
 __all__ = ["over_seeds", "summarise"]
@@ -37,6 +38,9 @@ def summarise(
         "validation_error": last.validation_error,
         "dataset": trained_on.describe(),
         "settings": asdict(recipe),
+        "stops": plateaus([epoch.train_error for epoch in epochs], recipe.schedule.patience, len(trained_on.classes))
+        if recipe.schedule.kind == "plateau"
+        else None,  # how often the training error stopped falling: of three, at two of them the rate fell
         "curve": [{key: value for key, value in asdict(epoch).items() if key not in CLOCK} for epoch in epochs],
     }
     if test is not None and wrong is not None:

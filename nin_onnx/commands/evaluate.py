@@ -1,17 +1,33 @@
 """`nin-onnx eval`: from a model to the verdict on every runtime."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from nin_onnx import atomic
 from nin_onnx.commands.options import data_dir_option, json_option, print_json
 from nin_onnx.data import DATASETS
 from nin_onnx.errors import AbsentDataError, MissingExtraError
 from nin_onnx.runtimes.registry import RUNTIMES
 
 __all__ = ["evaluate"]
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class Interpreter(click.ParamType[tuple[str, Path]]):
+    """NAME=PATH."""
+
+    name = "interpreter"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        name, _, path = value.partition("=")
+        if not os.access(path, os.X_OK) or Path(path).is_dir():
+            self.fail(f"'{value}' should be NAME=PATH: a runtime and the Python that has it", param, ctx)
+        return name, Path(path).absolute()
 
 
 @click.command(name="eval", short_help="Judge a model on every runtime that is installed.")
@@ -32,6 +48,29 @@ __all__ = ["evaluate"]
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images that are run at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each runtime.  [default: all cores]")
 @click.option("--time-limit", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for one runtime.")
+@click.option(
+    "--python",
+    "interpreters",
+    type=Interpreter(),
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Another Python for a runtime that needs its own packages; may be repeated.",
+)
+@click.option("--require", multiple=True, metavar="NAME", help="Fail where this runtime is skipped; may be repeated.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Largest difference allowed.  [default: by precision]",
+)
+@click.option(
+    "--repro",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write what it takes to see each failure again: model, inputs, both outputs, versions.",
+)
+@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML too: a case for each runtime and check.")
+@click.option("--markdown", "summary", type=FILE, metavar="FILE", help="Write Markdown too, as for the summary of a CI job.")
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
 @click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
 @data_dir_option
@@ -44,6 +83,12 @@ def evaluate(
     batch: int,
     threads: int | None,
     time_limit: float,
+    interpreters: tuple[tuple[str, Path], ...],
+    require: tuple[str, ...],
+    tolerance: float | None,
+    repro: Path | None,
+    junit: Path | None,
+    summary: Path | None,
     require_reproduced: bool,
     max_error: float | None,
     data_dir: Path | None,
@@ -58,6 +103,8 @@ def evaluate(
     from nin_onnx import models
     from nin_onnx.runtimes import evaluate as run_all
     from nin_onnx.runtimes import table
+    from nin_onnx.runtimes.junit import junit as junit_text
+    from nin_onnx.runtimes.markdown import markdown as markdown_text
 
     file = models.find(model or models.DEFAULT)
     images = _test_images(file, dataset, data_dir)
@@ -69,9 +116,16 @@ def evaluate(
         batch=batch,
         threads=threads,
         time_limit=time_limit,
+        interpreters=dict(interpreters),
+        require=require,
+        tolerance=tolerance,
+        repro=repro,
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
+    for path, text in ((junit, junit_text), (summary, markdown_text)):
+        if path is not None:
+            atomic.write_text(path, text(report, require_reproduced=require_reproduced, max_error=max_error))
     if as_json:
         print_json({**report.to_dict(), "exit_status": status})
     else:

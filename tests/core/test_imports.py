@@ -7,6 +7,7 @@ import sys
 import pytest
 
 HEAVY = ("matplotlib", "torch", "onnxruntime", "onnx.reference", "onnxscript", "onnxsim", "pooch", "requests", "scipy", "sklearn")
+RUNTIMES = ("openvino", "cv2", "tract", "ncnn", "MNN")
 
 RUN = """
 import json, runpy, sys
@@ -33,7 +34,7 @@ for module in pkgutil.walk_packages(nin_onnx.train.__path__, "nin_onnx.train."):
 """
 
 
-def loaded(code: str, names: tuple[str, ...] = HEAVY) -> list[str]:
+def loaded(code: str, names: tuple[str, ...] = HEAVY + RUNTIMES) -> list[str]:
     """Which of the modules `names` a new interpreter has loaded after `code`."""
     command = [sys.executable, "-c", RUN.format(code=code, names=names)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -140,5 +140,6 @@ def test_an_extra_that_is_not_about_onnx_runtime_does_not_bring_it(extra: str) -
 def test_every_package_that_development_installs_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = {canonicalize_name(line.split("==")[0]) for line in lines if "==" in line and not line.startswith("#")}
-    named = [line for extra in ("cpu", "train", "demo", "plot", "test") for line in PROJECT["optional-dependencies"][extra]]
+    extras = ("cpu", "train", "demo", "plot", "runtimes", "test")
+    named = [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
     assert {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"] + named} <= pins

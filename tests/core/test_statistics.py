@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published
-from nin_onnx.statistics import binomial_test, wilson_interval
+from nin_onnx.statistics import binomial_test, mcnemar_test, wilson_interval
 
 images_and_errors = st.integers(1, 30_000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images)))
 
@@ -53,3 +53,10 @@ def test_impossible_counts_are_refused(errors: int, images: int) -> None:
         wilson_interval(errors, images)
     with pytest.raises(ValueError, match=f"{errors} errors of {images} images"):
         binomial_test(errors, images, 0.1)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemars_test_is_scipys_binomial_test_of_the_discordant_images(only_first: int, only_second: int) -> None:
+    expected = binomtest(only_first, only_first + only_second, 0.5).pvalue if only_first + only_second else 1.0
+    assert mcnemar_test(only_first, only_second) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar_test(only_second, only_first) == mcnemar_test(only_first, only_second)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Unusable
+from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
 from nin_onnx.runtimes.reference import Reference
 
 IDS = "MADE_UP_IDS"
@@ -36,13 +39,13 @@ class Healthy(Reference):
 
 
 class Aborts(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         print("cannot allocate the thing", flush=True)  # noqa: T201
         os.abort()
 
 
 class Segfaults(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         ctypes.string_at(0)
         return super().run(images)
 
@@ -64,23 +67,29 @@ class RaisesOnLoad(Healthy):
         raise RuntimeError("no such operator: NonMaxSuppression\nat line 1")
 
 
+class Old(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        opset = onnx.load(model).opset_import[0].version
+        raise RuntimeError(f"opset {opset} is too new, at most 9 is known")
+
+
 class NamesTheModel(Healthy):
     def load(self, model: Path, threads: int) -> None:
         raise OSError(f"cannot load {model}")
 
 
 class RaisesOnRun(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         raise ZeroDivisionError
 
 
 class ExitsSilently(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         os._exit(0)
 
 
 class ExitsWithStatus(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         sys.exit("out of licences")
 
 
@@ -93,7 +102,7 @@ class CannotBeMade(Healthy):
 class WritesRubbish(Healthy):
     text = "{rubbish"
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         Path("result.json").write_text(self.text, encoding="utf-8")
         os._exit(0)
 
@@ -108,40 +117,99 @@ class WritesAPickle(WritesRubbish):
         '"feeds": {"golden": {"files": {"logits": "a.npy"}, "batches": [[1, 1]]}}}'
     )
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         np.save("a.npy", np.array([{}], object), allow_pickle=True)
         return super().run(images)
 
 
 class GivesNaN(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         return {name: array * np.float32(np.nan) for name, array in super().run(images).items()}
 
 
 class GivesWrongShape(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = super().run(images)
         return {**outputs, "logits": outputs["logits"][:, 1:]}
 
 
 class GivesOneRow(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = super().run(images)
         return {**outputs, "logits": outputs["logits"][:1]}
 
 
 class GivesNothing(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         return {}
 
 
 class GivesText(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         return {name: array.astype(str) for name, array in super().run(images).items()}
 
 
+class DependsOnItsNeighbours(Healthy):
+    def run(self, images: NDArray[Any]) -> Outputs:
+        outputs = {name: array.copy() for name, array in super().run(images).items()}
+        outputs["logits"][0] += np.float32(4e-6 * (images[1 % len(images)].mean() - 100) / 100)  # within the tolerance itself
+        return outputs
+
+
+class WrongInLargeBatches(Healthy):
+    def run(self, images: NDArray[Any]) -> Outputs:
+        outputs = {name: array.copy() for name, array in super().run(images).items()}
+        outputs["logits"][20:] += 0.01
+        return outputs
+
+
+class ForgetsItself(Healthy):
+    calls = 0
+
+    def run(self, images: NDArray[Any]) -> Outputs:
+        outputs = {name: array.copy() for name, array in super().run(images).items()}
+        self.calls += 1
+        outputs["logits"] += np.float32(1e-7 * self.calls)
+        return outputs
+
+
+class PrintsRubbish(Healthy):
+    def run(self, images: NDArray[Any]) -> Outputs:
+        for stream in (sys.stdout, sys.stderr):
+            stream.buffer.write(b'\x00\xff{"outcome": "skipped"}\n' * 1_000)
+            stream.flush()
+        return super().run(images)
+
+
+class EatsMemory(Healthy):
+    """As the system's killer of processes ends one that has taken all memory, which a test had better not take."""
+
+    def run(self, images: NDArray[Any]) -> Outputs:
+        self.block = b"x" * 100_000_000
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(images)
+
+
+class HoldsMuchMemory(Healthy):
+    def load(self, model: Path, threads: int) -> None:
+        super().load(model, threads)
+        code = "import sys; block = b'x' * 400_000_000; print(flush=True); sys.stdin.read()"
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        note(child.pid)
+        self.child = child
+        assert child.stdout
+        child.stdout.readline()
+
+
+class ServesNoModel(OnnxRuntimeWeb):
+    def load(self, model: Path, threads: int) -> None:
+        broken = Path("broken.onnx").absolute()
+        broken.write_bytes(b"no protobuf at all")
+        super().load(broken, threads)
+
+
 class WrongInOneRow(Healthy):
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         outputs["logits"][-1, 0] += 0.01
         return outputs
@@ -152,7 +220,7 @@ class UsesItsMemoryAgain(Healthy):
         super().__init__()
         self.memory = {name: np.zeros(10_000, np.float32) for name in ("logits", "probabilities", "class_maps")}
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = super().run(images)
         for name, array in outputs.items():
             self.memory[name][: array.size] = array.ravel()
@@ -183,12 +251,17 @@ class TellsRoughly(WrongInOneRow):
 class ChangesLabels(Healthy):
     """On the data set its logits say the last class for every seventh image; on the golden vectors it is right."""
 
-    seen = -1
+    seen = 0
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
-        if self.seen >= 0:
+        if len(images) > 32:  # the data set comes in larger batches than all else
             rows = np.arange(self.seen, self.seen + len(images)) % 7 == 0
             outputs["logits"][rows, -1] = 1e6
-        self.seen += 1 if self.seen < 0 else len(images)  # the golden vectors come first, in one batch
+            self.seen += len(images)
         return outputs
+
+
+class ChangesLabelsInBf16(ChangesLabels):
+    def facts(self) -> Facts:
+        return Facts(precision="bf16")

@@ -34,7 +34,7 @@ FAULTS = {
         "error",
         "the worker's result cannot be read (JSONDecodeError: Expecting property name enclosed in double ",
     ),
-    "WritesLittle": ("error", "the worker's result cannot be read (it holds [], not ['dataset', 'golden'])"),
+    "WritesLittle": ("error", "the worker's result cannot be read (it holds [], not ['again', 'batch 1', 'b"),
     "WritesAPickle": ("error", "the worker's result cannot be read (ValueError: Object arrays cannot be loaded when "),
     "GivesNaN": ("fail", "gives NaN or infinity in 'logits'"),
     "GivesWrongShape": ("fail", "gives 'logits' of shape [12, 3], expected [12, 4]"),
@@ -47,6 +47,9 @@ FAULTS = {
     "Healthy": ("pass", None),
     "LeavesChild": ("pass", None),
     "UsesItsMemoryAgain": ("pass", None),
+    "PrintsRubbish": ("pass", None),
+    "EatsMemory": ("error", "killed by SIGKILL, perhaps for want of memory"),
+    "DependsOnItsNeighbours": ("fail", "an image's outputs depend on the other images of its batch: they move by "),
     "TellsNothing": ("pass", None),
     "TellsRoughly": ("pass", None),
 }
@@ -109,6 +112,13 @@ def test_every_fault_has_its_outcome_and_touches_nothing_else(
     assert [row.accuracy.errors if row.accuracy else None for row in healthy] == [0] * 5
     assert all_end(noted(tmp_path / "ids", at_least=len(FAULTS)))
     assert list(temporary.iterdir()) == []
+
+
+def test_a_runtime_that_hangs_is_ended_within_five_seconds_of_its_time_limit(tiny_model: Writer, made_up: Register) -> None:
+    start = time.monotonic()
+    report = evaluate(tiny_model(), runtimes=[made_up("Hangs")], time_limit=2)
+    assert report.rows[0].reason == "stopped at the time limit of 2 s"
+    assert 2 < time.monotonic() - start < 7
 
 
 def alone(report: Report, row: Row) -> Report:

@@ -86,27 +86,57 @@ def test_a_damaged_file_is_read_or_refused_but_never_raises_anything_else(tiny_m
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "shape", "found"),
+    ("name", "kind", "shape"),
     [
-        ("data", TensorProto.UINT8, ["batch", 8, 6, 3], r"data: uint8 \[batch, 8, 6, 3\]"),
-        ("images", TensorProto.FLOAT, ["batch", 8, 6, 3], r"images: float \[batch, 8, 6, 3\]"),
-        ("images", TensorProto.UINT8, [1, 8, 6, 3], r"images: uint8 \[1, 8, 6, 3\]"),
-        ("images", TensorProto.UINT8, ["batch", 8, 6], r"images: uint8 \[batch, 8, 6\]"),
+        ("data", TensorProto.UINT8, ["batch", 8, 6, 3]),
+        ("images", TensorProto.FLOAT, ["batch", 8, 6, 3]),
+        ("images", TensorProto.UINT8, [1, 8, 6, 3]),
+        ("images", TensorProto.UINT8, ["batch", 8, 6]),
     ],
 )
-def test_another_input_than_raw_pixels_is_refused(
+def test_a_model_with_another_input_than_raw_pixels_is_foreign_and_has_no_test_error(
+    tiny_model: Writer, tiny_data: Data, name: str, kind: int, shape: list[str | int]
+) -> None:
+    model = read_model(changed(tiny_model(), set_input(name, kind, shape)))
+    assert model.foreign
+    assert model.input == tuple(shape)
+    assert model.fixed_batch == (1 if shape[0] == 1 else None)
+    with pytest.raises(ModelError, match="so its error cannot be measured: leave --dataset out"):
+        model.check(tiny_data(5))
+
+
+def test_a_graph_without_logits_is_foreign(tiny_model: Writer) -> None:
+    model = read_model(changed(tiny_model(), lambda model: model.graph.output.pop(0)))
+    assert model.foreign
+    assert model.outputs == ("probabilities", "class_maps")
+
+
+def test_weights_among_the_inputs_are_no_inputs(tiny_model: Writer) -> None:
+    kernel = helper.make_tensor_value_info("kernel", TensorProto.FLOAT, [4, 3, 3, 3])
+    model = read_model(changed(tiny_model(), lambda model: model.graph.input.insert(0, kernel)))
+    assert (model.foreign, model.input) == (False, ("batch", 8, 6, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "shape", "found"),
+    [
+        ("ids", TensorProto.INT64, ["batch", 8], r"ids: int64 \[batch, 8\]"),
+        ("text", TensorProto.STRING, ["batch", 8], r"text: string \[batch, 8\]"),
+        ("number", TensorProto.FLOAT, ["batch"], r"number: float \[batch\]"),
+    ],
+)
+def test_an_input_that_it_cannot_be_tried_with_is_refused(
     tiny_model: Writer, name: str, kind: int, shape: list[str | int], found: str
 ) -> None:
     path = changed(tiny_model(), set_input(name, kind, shape))
-    with pytest.raises(ModelError, match=rf"should take 'images: uint8 \[batch, height, width, channels\]', it takes '{found}'"):
+    with pytest.raises(ModelError, match=rf"should take one array of uint8 or floating point numbers .*, it takes '{found}'"):
         read_model(path)
 
 
-def test_a_graph_without_logits_is_refused(tiny_model: Writer) -> None:
-    path = changed(tiny_model(), lambda model: model.graph.output.pop(0))
-    with pytest.raises(
-        ModelError, match=r"should give 'logits: \[batch, classes\]', it gives 'probabilities: float \[batch, 4\], "
-    ):
+def test_two_inputs_are_refused(tiny_model: Writer) -> None:
+    other = helper.make_tensor_value_info("other", TensorProto.FLOAT, ["batch", 1])
+    path = changed(tiny_model(), lambda model: model.graph.input.append(other))
+    with pytest.raises(ModelError, match=r"it takes 'images: uint8 \[batch, 8, 6, 3\], other: float \[batch, 1\]'"):
         read_model(path)
 
 

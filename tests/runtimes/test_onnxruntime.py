@@ -43,7 +43,7 @@ def test_the_cpu_provider_tells_version_threads_and_where_each_node_ran(tiny_mod
 
 
 def test_without_onnxruntime_the_extra_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nin_onnx.runtimes.onnxruntime_cpu.find_spec", lambda name: None)
+    monkeypatch.setattr("nin_onnx.runtimes.contract.find_spec", lambda name: None)
     with pytest.raises(Unusable, match="the package 'onnxruntime' is not installed") as caught:
         OnnxRuntime.check()
     assert caught.value.install == "pip install 'nin-onnx[cpu]'"

@@ -95,7 +95,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs
     def find(name: str) -> ModuleSpec | None:
         return None if name == package else util.find_spec(name)
 
-    monkeypatch.setattr("nin_onnx.runtimes.pytorch.find_spec", find)
+    monkeypatch.setattr("nin_onnx.runtimes.contract.find_spec", find)
     with pytest.raises(Unusable, match=f"the package '{package}' is not installed") as caught:
         PyTorch.check()
     assert caught.value.install == "pip install 'nin-onnx[train]'"

@@ -1,0 +1,51 @@
+"""`nin-onnx doctor`: what can run here, and what would help where it cannot."""
+
+from dataclasses import asdict
+
+import click
+
+from nin_onnx.commands.options import json_option, print_json
+
+__all__ = ["doctor"]
+
+NPM = ("onnxruntime-node", "onnxruntime-web")
+
+
+@click.command(short_help="Tell which runtimes can run here, and what the others lack.")
+@click.argument("model", required=False)
+@click.option(
+    "--install",
+    "packages",
+    multiple=True,
+    type=click.Choice(NPM),
+    help="Install this npm package into a cache folder first, without its scripts; may be repeated. Nothing else is installed.",
+)
+@json_option
+def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
+    """Tell of every runtime whether it can run on this machine, in which version, and the command that helps where it cannot.
+
+    With MODEL, an ONNX file, a folder or a shipped name as for `nin-onnx eval`, each also tries to load it: an IR version
+    or an opset that is too new for a runtime shows.
+    """
+    from nin_onnx import models
+    from nin_onnx.runtimes.diagnosis import diagnose
+    from nin_onnx.runtimes.npm import install
+
+    for package in packages:
+        install(package)
+    found = diagnose(models.find(model) if model else None)
+    if as_json:
+        print_json(asdict(found))
+        return
+    width = max(len(one.runtime) for one in found.runtimes)
+    for one in found.runtimes:
+        state = click.style(f"{'usable' if one.usable else 'unusable':<8}", fg="green" if one.usable else "yellow", bold=True)
+        reason = f"{one.reason}: {one.install}" if one.install else one.reason
+        click.echo(f"{one.runtime:<{width}}  {state}  {one.version if one.usable else reason}")
+    click.echo()
+    click.echo(f"{'processor':<{width}}  {found.processor}: {', '.join(found.features) or 'it tells no feature that matters'}")
+    click.echo(f"{'NVIDIA driver':<{width}}  {found.driver or 'none'}")
+    if found.providers:
+        click.echo(f"{'providers':<{width}}  {', '.join(found.providers)}")
+    for clash in found.clashes:
+        click.echo(f"{'clash':<{width}}  {click.style(clash, fg='red')}")

@@ -1,0 +1,46 @@
+"""Asks one runtime: whether it can run here, and what comes of the images in a process of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nin_onnx.runtimes.contract import Unusable
+from nin_onnx.runtimes.job import Answer, Feed, Job
+from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.process import run_job
+from nin_onnx.runtimes.registry import RUNTIMES, runtime
+
+__all__ = ["Conditions", "ask"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is the same for all runtimes, but for the Python of some."""
+
+    limit: int | None
+    threads: int
+    time_limit: float
+    interpreters: Mapping[str, Path]
+
+
+def ask(name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, conditions: Conditions) -> Answer:
+    """What comes of one runtime."""
+    kind = runtime(name)
+    try:
+        if name not in conditions.interpreters:
+            kind.check()
+        kind.accepts(model)
+    except Unusable as reason:
+        return Answer("skipped", reason.reason, reason.install)
+    slow = model.foreign and kind.images is not None
+    wanted = {feed: images for feed, images in feeds.items() if feed in ("golden", "dataset") or not slow}
+    if "dataset" in wanted:
+        whole = wanted["dataset"]
+        wanted["dataset"] = replace(whole, images=min(whole.images, conditions.limit or kind.images or whole.images))
+    path = model.path.absolute()
+    job = Job(RUNTIMES[name], str(path), conditions.threads, wanted)
+    answer = run_job(job, folder, conditions.time_limit, conditions.interpreters.get(name))
+    as_given = answer.reason
+    for suffix in (".onnx", ".safetensors"):
+        as_given = as_given and as_given.replace(str(path.with_suffix(suffix)), str(model.path.with_suffix(suffix)))
+    return replace(answer, reason=as_given)  # no report tells where on this machine the model lies

@@ -1,0 +1,42 @@
+"""ONNX Runtime Web in a real browser: Chromium without a window, on a page of its own."""
+
+import os
+import shutil
+from pathlib import Path
+
+from nin_onnx.runtimes.contract import Unusable
+from nin_onnx.runtimes.npm import need_npm, place
+from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
+from nin_onnx.runtimes.peer import JAVASCRIPT, Peer
+
+__all__ = ["Chromium"]
+
+BROWSER = "NIN_ONNX_CHROMIUM"
+"""Environment variable with the path of the browser; else it is looked for by its usual names."""
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+ALONE = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic", "--no-first-run")
+"""Switches off all that a browser does on the network of its own accord."""
+
+
+class Chromium(OnnxRuntimeWeb):
+    """The WebAssembly build on a page that may share memory, and so uses threads."""
+
+    @classmethod
+    def check(cls) -> None:
+        need_npm(cls.package)
+        if browser() is None:
+            raise Unusable("no Chromium or Chrome on this machine", "sudo apt-get install chromium")
+
+    def load(self, model: Path, threads: int) -> None:
+        self._peer = Peer(model, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
+        here = Path.cwd()  # the worker's own folder: profile and temporary files vanish with it
+        flags = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", *ALONE]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            flags.append("--no-sandbox")  # for root there is none; the page is ours, and reaches nothing but this process
+        command = [browser() or "chromium", *flags, f"--user-data-dir={here / 'profile'}", f"{self._peer.home}/browser.html"]
+        self._told = self._peer.start(command, os.environ | {"HOME": str(here), "TMPDIR": "."})  # a socket's path must be short
+
+
+def browser() -> str | None:
+    """The path of the browser, None where there is none."""
+    return os.environ.get(BROWSER) or next(filter(None, map(shutil.which, NAMES)), None)

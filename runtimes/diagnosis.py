@@ -1,0 +1,119 @@
+"""What `nin-onnx doctor` tells: which runtimes can run here, what clashes, and what the hardware can do."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from nin_onnx.machine import hardware
+from nin_onnx.runtimes.contract import Unusable
+from nin_onnx.runtimes.job import Job
+from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.onnxruntime_cpu import packages
+from nin_onnx.runtimes.process import run_job
+from nin_onnx.runtimes.registry import RUNTIMES, runtime
+
+__all__ = ["Diagnosis", "State", "diagnose"]
+
+FEATURES = {
+    "avx2": "AVX2",
+    "avx512f": "AVX512",
+    "avx512_vnni": "VNNI",
+    "avx_vnni": "AVX-VNNI",
+    "avx512_bf16": "AVX512-BF16",
+    "amx_bf16": "AMX (bfloat16)",
+    "amx_int8": "AMX (int8)",
+    "asimddp": "dot product",
+    "i8mm": "int8 matrices",
+    "sve": "SVE",
+}
+"""Linux's word for a feature of the processor that decides how fast, or in which precision, a runtime computes; and its name."""
+CPUINFO = Path("/proc/cpuinfo")
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+TIME_LIMIT = 60.0
+
+
+@dataclass(frozen=True)
+class State:
+    """One runtime: usable, with the model where one is given, or why not and what would help."""
+
+    runtime: str
+    usable: bool
+    version: str | None = None
+    reason: str | None = None
+    install: str | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All of them, and what they run on."""
+
+    runtimes: tuple[State, ...]
+    processor: str
+    features: tuple[str, ...]
+    driver: str | None
+    """NVIDIA's driver, in its own words; None where there is none, or where it does not tell."""
+    providers: tuple[str, ...]
+    """What the installed ONNX Runtime was built with: no proof that it can run on it."""
+    clashes: tuple[str, ...]
+
+
+def diagnose(model: Path | None = None) -> Diagnosis:
+    """Look at this machine; where `model` is given, every runtime loads it, in a process of its own, and gives its reason if not.
+
+    An IR version or an opset that is too new for a runtime is found so. Raises `ModelError`.
+    """
+    file = read_model(model) if model else None
+    return Diagnosis(
+        runtimes=tuple(_state(name, file) for name in RUNTIMES),
+        processor=str(hardware()["processor"]),
+        features=_features(),
+        driver=_driver(),
+        providers=_providers(),
+        clashes=_clashes(packages()),
+    )
+
+
+def _state(name: str, model: ModelFile | None) -> State:
+    kind = runtime(name)
+    try:
+        kind.check()
+        if model:
+            kind.accepts(model)
+    except Unusable as reason:
+        return State(name, usable=False, reason=reason.reason, install=reason.install)
+    if model is None:
+        return State(name, usable=True, version=kind.installed())
+    with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
+        answer = run_job(Job(RUNTIMES[name], str(model.path.absolute()), 1, {}), Path(temporary) / name, TIME_LIMIT)
+    return State(name, answer.outcome == "done", kind.installed(), answer.reason, answer.install)
+
+
+def _features() -> tuple[str, ...]:
+    if not CPUINFO.exists():
+        return ()
+    words = set(CPUINFO.read_text(errors="replace").split())
+    return tuple(name for flag, name in FEATURES.items() if flag in words)
+
+
+def _driver() -> str | None:
+    return DRIVER.read_text(errors="replace").splitlines()[0].strip() if DRIVER.exists() else None
+
+
+def _providers() -> tuple[str, ...]:
+    if find_spec("onnxruntime") is None:
+        return ()
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # to import it is to report to its makers
+    import onnxruntime
+
+    return tuple(onnxruntime.get_available_providers())
+
+
+def _clashes(found: list[str]) -> tuple[str, ...]:
+    if len(found) < 2:
+        return ()
+    names = " and ".join(f"'{package}'" for package in found)
+    return (f"{names} carry the same module, and the one installed last wins: pip uninstall --yes {' '.join(found[1:])}",)

@@ -1,0 +1,70 @@
+"""The report as JUnit XML: a case for each runtime and check, as CI servers read it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from xml.etree import ElementTree
+
+from nin_onnx.runtimes.report import Report, Row
+
+__all__ = ["Case", "cases", "junit"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check of one runtime."""
+
+    runtime: str
+    check: str
+    state: Literal["passed", "failure", "error", "skipped"] = "passed"
+    message: str = ""
+
+
+def junit(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
+    """The whole file; what `Report.unmet` says of accuracy is a failed case of its own."""
+    found = list(cases(report, require_reproduced=require_reproduced, max_error=max_error))
+    counts = {f"{state}s" if state != "skipped" else state: sum(case.state == state for case in found) for state in STATES}
+    numbers = {"tests": str(len(found)), **{name: str(count) for name, count in counts.items()}}
+    suites = ElementTree.Element("testsuites", numbers)
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": f"nin-onnx eval {report.model.path.name}", **numbers})
+    for case in found:
+        element = ElementTree.SubElement(suite, "testcase", {"classname": case.runtime, "name": case.check})
+        if case.state != "passed":
+            ElementTree.SubElement(element, case.state, {"message": _legal(case.message)})
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+STATES = ("failure", "error", "skipped")
+
+
+def cases(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> Iterator[Case]:
+    """What was checked, runtime by runtime."""
+    for row in report.rows:
+        yield from _row_cases(row, report)
+    beyond = {*report.unmet(require_reproduced=require_reproduced, max_error=max_error)} - {*report.unmet()}
+    for line in sorted(beyond):
+        runtime, _, message = line.partition(": ")
+        yield Case(runtime if message else "data set", "accuracy", "failure", message or line)
+
+
+def _row_cases(row: Row, report: Report) -> Iterator[Case]:
+    help_ = f": {row.install}" if row.install else ""
+    if row.outcome == "skipped":
+        yield Case(row.runtime, "runs", "failure" if row.named else "skipped", f"{row.reason}{help_}")
+        return
+    if row.outcome == "error":
+        yield Case(row.runtime, "runs", "error", row.reason or "")
+        return
+    yield Case(row.runtime, "runs")
+    problem = (report.golden or {}).get("problem") or (row.parity and row.parity.problem)
+    if row.parity:
+        yield Case(row.runtime, "agrees", "failure", row.reason or problem) if problem else Case(row.runtime, "agrees")
+    if report.dataset:
+        sound = row.accuracy is not None
+        yield Case(row.runtime, "decides") if sound else Case(row.runtime, "decides", "failure", row.reason or "")
+
+
+def _legal(text: str) -> str:
+    """Without the control characters that XML 1.0 has no way to write."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -1,0 +1,60 @@
+"""ONNX Runtime for Node: its CPU provider, and its WebAssembly build as it runs in Node."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from nin_onnx.runtimes.contract import Facts, Runtime
+from nin_onnx.runtimes.npm import need_npm, place
+from nin_onnx.runtimes.peer import JAVASCRIPT, Peer
+
+__all__ = ["OnnxRuntimeNode", "OnnxRuntimeWeb"]
+
+
+class OnnxRuntimeNode(Runtime):
+    """One session in a Node process."""
+
+    package = "onnxruntime-node"
+    provider: ClassVar[str] = "cpu"
+    edition: ClassVar[str] = "node"
+
+    @classmethod
+    def check(cls) -> None:
+        need_npm(cls.package)
+
+    @classmethod
+    def installed(cls) -> str | None:
+        manifest = place(cls.package) / "package.json"
+        return str(json.loads(manifest.read_text(encoding="utf-8"))["version"]) if manifest.exists() else None
+
+    def load(self, model: Path, threads: int) -> None:
+        self._peer = Peer(model, threads, {})
+        command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), self._peer.home, str(place(self.package))]
+        self._told = self._peer.start([*command, self.provider], os.environ)
+
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        return self._peer.run(images)
+
+    def facts(self) -> Facts:
+        return Facts(
+            package=self.package,
+            version=self._told["versions"][self.edition],
+            device="cpu",
+            precision="fp32",  # these providers compute in the types of the graph, and nothing else was asked for
+            threads=self._told.get("threads"),
+            providers=(self._told["provider"],),
+            host=self._told["host"],
+        )
+
+
+class OnnxRuntimeWeb(OnnxRuntimeNode):
+    """The same of the package for web pages."""
+
+    package = "onnxruntime-web"
+    provider = "wasm"
+    edition = "web"

@@ -1,0 +1,62 @@
+"""OpenVINO on its CPU plugin, asked for float32: unless told, it computes in bfloat16 where the processor can."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from nin_onnx.runtimes.contract import Facts, Runtime, need
+
+__all__ = ["OpenVino", "OpenVinoBf16"]
+
+PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+NO_WORK = ("Const", "Input", "Output")
+
+
+class OpenVino(Runtime):
+    """One compiled model; its executed graph tells the precision of every convolution."""
+
+    package = "openvino"
+    precision: ClassVar[str] = "f32"
+
+    @classmethod
+    def check(cls) -> None:
+        need("openvino", "runtimes")
+
+    def load(self, model: Path, threads: int) -> None:
+        # To import OpenVINO is to report to its makers, but for where this package is absent, which they provide for.
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+        import openvino
+
+        options = {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
+        self._compiled = openvino.Core().compile_model(str(model), "CPU", options)
+
+    def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        return {output.get_any_name(): array for output, array in self._compiled(images).items()}
+
+    def facts(self) -> Facts:
+        import openvino
+
+        nodes = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ordered_ops()]
+        kinds = [(str(node["layerType"].value), str(node["runtimePrecision"].value)) for node in nodes]
+        computed_in = {precision for kind, precision in kinds if kind in ("Convolution", "MatMul", "FullyConnected")}
+        devices = tuple(self._compiled.get_property("EXECUTION_DEVICES"))
+        return Facts(
+            package=self.package,
+            version=openvino.get_version().split("-")[0],
+            device=", ".join(devices).lower(),
+            precision=PRECISIONS.get(computed_in.pop()) if len(computed_in) == 1 else None,
+            threads=self._compiled.get_property("INFERENCE_NUM_THREADS"),
+            providers=devices,
+            assignment={devices[0]: dict(sorted(Counter(kind for kind, _ in kinds if kind not in NO_WORK).items()))},
+        )
+
+
+class OpenVinoBf16(OpenVino):
+    """What OpenVINO does unless told otherwise where the processor has AMX or AVX512-BF16."""
+
+    precision = "bf16"
+    by_default = False

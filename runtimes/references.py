@@ -1,0 +1,67 @@
+"""Models that bring no golden vectors: what they are tried with, and what two independent runtimes agree that they answer."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_onnx.errors import ModelError
+from nin_onnx.golden import Golden, golden_images
+from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.parity import TOLERANCES, compare
+
+__all__ = ["REFERENCES", "agreement", "inputs"]
+
+REFERENCES = ("onnxruntime", "reference", "openvino", "tract")
+"""Runtimes that share no code, the likeliest to be right first: any two that agree are believed."""
+
+
+def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """Inputs for `model`, always the same: noise, black, white, saturated.
+
+    `size`: that of the images, for a model that takes all. Raises `ModelError` where the sizes are not known.
+    """
+    shape = tuple(
+        side if isinstance(side, int) else given
+        for side, given in zip(model.input[1:], size or (None,) * len(model.input[1:]), strict=True)
+    )
+    known = [side for side in shape if side is not None]
+    if len(known) < len(shape):
+        raise ModelError(f"'{model.path}' takes images of any size, and no golden vectors lie beside it: give --dataset")
+    if not model.foreign:
+        height, width, channels = known
+        return golden_images(height, width, channels)
+    random = np.random.default_rng(0)
+    batch = model.fixed_batch or 4
+    rows = -(-4 // batch) * batch  # full batches only
+    noise = random.normal(0, 1, (rows, *known))
+    noise[1], noise[2] = 0, 1
+    noise[3] = np.sign(noise[3]) * 2.5
+    if model.input_type == "uint8":
+        noise = np.clip(noise * 64 + 128, 0, 255).round()
+    return noise.astype(model.input_type)
+
+
+def agreement(
+    images: NDArray[Any], answers: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> tuple[Golden, tuple[str, str], str | None]:
+    """The first two of `answers` that agree as float32 must, as golden vectors, and who they are; the problem where none do.
+
+    Raises `ModelError` where there are fewer than two.
+    """
+    pairs = list(combinations(answers, 2))
+    if not pairs:
+        raise ModelError(
+            f"no golden vectors lie beside the model, and to do without takes two of {', '.join(REFERENCES)}: "
+            f"only {', '.join(answers) or 'none'} gives outputs; nin-onnx doctor tells what the others lack"
+        )
+    differences = []
+    for first, second in pairs:
+        golden = Golden(images, answers[first])
+        parity = compare(answers[second], golden, TOLERANCES["fp32"])
+        if parity.problem is None:
+            return golden, (first, second), None
+        differences.append(f"{first} and {second} by {parity.worst:.1e}" if parity.worst is not None else f"{first} and {second}")
+    return Golden(images, answers[pairs[0][0]]), pairs[0], f"no two references agree; they differ: {'; '.join(differences)}"

@@ -1,0 +1,117 @@
+"""`nin-onnx doctor`: what it finds on machines that are made up, and on this one."""
+
+import json
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import helper
+
+from nin_onnx.cli import cli
+from nin_onnx.runtimes import RUNTIMES, diagnosis
+from nin_onnx.runtimes.diagnosis import diagnose
+from nin_onnx.runtimes.registry import runtime
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """A machine with these words in its /proc/cpuinfo, and this driver."""
+
+    def pretend(words: str, driver: str | None = None) -> None:
+        (tmp_path / "cpuinfo").write_text(f"flags : {words}\n")
+        monkeypatch.setattr(diagnosis, "CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(diagnosis, "DRIVER", tmp_path / "version")
+        if driver:
+            (tmp_path / "version").write_text(driver)
+
+    return pretend
+
+
+def test_every_runtime_is_listed_in_order_with_its_installed_version_or_a_reason() -> None:
+    found = diagnose().runtimes
+    assert [state.runtime for state in found] == list(RUNTIMES)
+    states = {state.runtime: state for state in found}
+    for name, package in {"onnxruntime": "onnxruntime", "opencv": "opencv-python-headless", "reference": "onnx"}.items():
+        assert (states[name].usable, states[name].version) == (True, metadata.version(package))
+    assert all(state.version if state.usable else state.reason for state in found)
+
+
+def test_an_absent_package_has_its_reason_and_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nin_onnx.runtimes.contract.find_spec", lambda name: None)
+    state = {state.runtime: state for state in diagnose().runtimes}["tract"]
+    assert (state.usable, state.reason) == (False, "the package 'tract' is not installed")
+    assert state.install == "pip install 'nin-onnx[runtimes]'"
+
+
+@pytest.mark.parametrize(
+    ("words", "features"),
+    [
+        ("fpu avx2 avx512f avx512_vnni", ("AVX2", "AVX512", "VNNI")),
+        ("avx2 amx_bf16 amx_int8", ("AVX2", "AMX (bfloat16)", "AMX (int8)")),
+        ("fp asimddp sve", ("dot product", "SVE")),
+        ("fpu sse2", ()),
+    ],
+)
+def test_the_features_of_the_processor_that_matter_are_named(
+    machine: Callable[..., None], words: str, features: tuple[str, ...]
+) -> None:
+    machine(words)
+    assert diagnose().features == features
+
+
+def test_the_driver_is_named_in_its_own_words(machine: Callable[..., None]) -> None:
+    machine("avx2", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1\nGCC version: 12\n")
+    assert diagnose().driver == "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1"
+
+
+def test_two_packages_of_onnx_runtime_clash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "packages", lambda: ["onnxruntime", "onnxruntime-gpu"])
+    (clash,) = diagnose().clashes
+    assert clash.startswith("'onnxruntime' and 'onnxruntime-gpu' carry the same module")
+    assert clash.endswith("pip uninstall --yes onnxruntime-gpu")
+    monkeypatch.setattr(diagnosis, "packages", lambda: ["onnxruntime-gpu"])
+    assert diagnose().clashes == ()
+
+
+def test_an_opset_that_is_too_new_for_a_runtime_shows(
+    tiny_model: Callable[..., Path], made_up: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_model()
+    model = onnx.load(path)
+    newest = onnx.defs.onnx_opset_version()
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", newest))
+    model.ir_version = onnx.IR_VERSION
+    onnx.save(model, path)
+    names = {name: RUNTIMES[name] for name in ("onnxruntime", "reference")}
+    monkeypatch.setattr(diagnosis, "RUNTIMES", names | {"Old": "made_up:Old"})
+    monkeypatch.setitem(RUNTIMES, "Old", f"made_up:{made_up('Old')}")
+    found = {state.runtime: state for state in diagnose(path).runtimes}
+    assert found["reference"].usable
+    assert not found["Old"].usable
+    assert found["Old"].reason == f"RuntimeError: opset {newest} is too new, at most 9 is known"
+
+
+def test_a_model_that_every_runtime_loads_leaves_them_usable(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("onnxruntime", "opencv", "tract", "ncnn", "mnn", "openvino")
+    monkeypatch.setattr(diagnosis, "RUNTIMES", {name: RUNTIMES[name] for name in names})
+    assert [(state.usable, state.reason) for state in diagnose(tiny_model()).runtimes] == [(True, None)] * len(names)
+
+
+def test_the_command_prints_a_line_for_each_runtime_and_the_same_as_json() -> None:
+    shown = CliRunner().invoke(cli, ["doctor"], standalone_mode=False).output.splitlines()
+    assert [line.split()[:2] for line in shown[: len(RUNTIMES)]] == [
+        [state.runtime, "usable" if state.usable else "unusable"] for state in diagnose().runtimes
+    ]
+    values = json.loads(CliRunner().invoke(cli, ["doctor", "--json"], standalone_mode=False).output)
+    assert [state["runtime"] for state in values["runtimes"]] == list(RUNTIMES)
+
+
+def test_a_runtime_has_no_version_where_its_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime("tract"), "package", "no-such-package")
+    assert runtime("tract").installed() is None

@@ -1,0 +1,186 @@
+"""ONNX Runtime for JavaScript, in Node and in Chromium: the same answers, and nothing installed or left behind by `eval`."""
+
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nin_onnx.data.dataset import Dataset
+from nin_onnx.errors import NinOnnxError
+from nin_onnx.runtimes import evaluate, npm
+from nin_onnx.runtimes.chromium import BROWSER
+from nin_onnx.runtimes.contract import Unusable
+from nin_onnx.runtimes.peer import JAVASCRIPT, Peer
+from nin_onnx.runtimes.registry import runtime
+
+NAMES = ("onnxruntime-node", "onnxruntime-web", "chromium")
+
+Writer = Callable[..., Path]
+
+
+@pytest.fixture
+def usable() -> None:
+    """Skips where Node, the npm packages or the browser are not at hand."""
+    for name in NAMES:
+        try:
+            runtime(name).check()
+        except Unusable as reason:
+            pytest.skip(f"{reason.reason}: {reason.install}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for npm packages."""
+    monkeypatch.setenv(npm.FOLDER, str(tmp_path / "packages"))
+    return tmp_path / "packages"
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Puts a shell script before all other programs of that name; what it was called with is in the file `calls`."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    monkeypatch.setenv("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
+
+    def write(name: str, script: str) -> Path:
+        path = bin_ / name
+        path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n{script}\n')
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+@pytest.mark.usefixtures("usable")
+def test_each_gives_the_worked_out_answers_in_batches_of_any_size(
+    tiny_model: Writer, tiny_data: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    rows = evaluate(tiny_model(), runtimes=["onnxruntime", *NAMES], dataset=tiny_data(20, errors=3), batch=7, threads=2).rows
+    assert [(row.outcome, row.reason) for row in rows] == [("pass", None)] * 4
+    assert [row.accuracy.errors if row.accuracy else None for row in rows] == [3] * 4
+    assert [row.label_changes.changes if row.label_changes else None for row in rows[1:]] == [0] * 3
+    facts = [row.facts for row in rows[1:] if row.facts]
+    assert [fact.version for fact in facts] == list(
+        map(npm.PACKAGES.get, ("onnxruntime-node", "onnxruntime-web", "onnxruntime-web"))
+    )
+    assert [fact.precision for fact in facts] == ["fp32"] * 3
+    assert [fact.threads for fact in facts] == [None, 2, 2]
+    assert [(fact.host or "").split()[0] for fact in facts] == ["Node", "Node", "Chromium"]
+    assert list(temporary.iterdir()) == []
+    assert running(str(temporary)) == []
+
+
+def running(words: str) -> list[str]:
+    """The command lines of the processes that hold `words`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_text().replace("\0", " ")
+        except OSError:  # it has ended meanwhile
+            continue
+        if words in line:
+            found.append(line)
+    return found
+
+
+@pytest.mark.usefixtures("usable")
+def test_what_the_javascript_raises_is_the_reason(tiny_model: Writer, made_up: Callable[[str], str]) -> None:
+    rows = evaluate(tiny_model(), runtimes=[made_up("ServesNoModel")]).rows
+    assert rows[0].outcome == "error"
+    assert rows[0].reason
+    assert rows[0].reason.startswith("RuntimeError: ")
+    assert "protobuf" in rows[0].reason
+
+
+@pytest.mark.usefixtures("usable")
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_browser_that_ends_is_an_error(
+    tiny_model: Writer, program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv(BROWSER, str(program("browser", f"exit {status}")))
+    (row,) = evaluate(tiny_model(), runtimes=["chromium"]).rows
+    assert (row.outcome, row.reason) == ("error", f"RuntimeError: browser ended with status {status}")
+
+
+def test_absent_packages_are_named_with_the_command_and_nothing_is_installed(
+    tiny_model: Writer, folder: Path, program: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    program("npm", "")
+    program("node", "")
+    rows = evaluate(tiny_model(), runtimes=NAMES).rows
+    assert [row.outcome for row in rows] == ["skipped"] * 3
+    assert [row.reason for row in rows] == [f"the npm package '{rows[i].runtime}' is not installed" for i in (0, 1)] + [
+        rows[1].reason
+    ]
+    assert [row.install for row in rows][:2] == [f"nin-onnx doctor --install {name}" for name in NAMES[:2]]
+    assert not (tmp_path / "calls").exists()
+    assert not folder.exists()
+
+
+def test_without_node_or_browser_the_command_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(Unusable, match=r"Node\.js is not installed"):
+        runtime("onnxruntime-node").check()
+    npm.place("onnxruntime-web").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/node" if name == "node" else None)
+    monkeypatch.delenv(BROWSER, raising=False)
+    with pytest.raises(Unusable, match="no Chromium or Chrome on this machine"):
+        runtime("chromium").check()
+
+
+def test_installing_runs_no_script_and_takes_the_version_that_was_tried(
+    folder: Path, program: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    program("npm", "mkdir -p node_modules/onnxruntime-web && echo '{}' > node_modules/onnxruntime-web/package.json")
+    place = npm.install("onnxruntime-web")
+    assert place == folder / "onnxruntime-web-1.30.0" / "node_modules" / "onnxruntime-web"
+    assert json.loads((place / "package.json").read_text()) == {}
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    assert call.startswith("install --ignore-scripts ")
+    assert call.endswith(" onnxruntime-web@1.30.0")
+
+
+def test_an_installation_that_fails_is_one_line_and_leaves_nothing(folder: Path, program: Callable[[str, str], Path]) -> None:
+    program("npm", "mkdir half; echo 'npm error network' >&2; exit 1")
+    with pytest.raises(NinOnnxError, match=r"npm could not install 'onnxruntime-node' \(npm error network\): check"):
+        npm.install("onnxruntime-node")
+    assert list(folder.iterdir()) == []
+
+
+def test_an_unknown_package_is_not_installed(folder: Path) -> None:
+    with pytest.raises(NinOnnxError, match="unknown npm package 'left-pad'"):
+        npm.install("left-pad")
+
+
+@pytest.mark.parametrize("page", ["{home}x/model", "{root}/model", "{home}/javascript/../peer.py", "{home}/javascript/none.mjs"])
+def test_only_who_knows_the_address_is_answered_and_only_with_what_is_served(tiny_model: Writer, page: str) -> None:
+    path = tiny_model()
+    peer = Peer(path, 1, {"javascript": JAVASCRIPT})
+    with urllib.request.urlopen(f"{peer.home}/model") as answer:
+        assert answer.read() == path.read_bytes()
+    with pytest.raises(urllib.error.HTTPError, match="404") as caught:
+        urllib.request.urlopen(page.format(home=peer.home, root=peer.home.rpartition("/")[0]))
+    caught.value.close()
+    peer.close()
+
+
+def test_outputs_of_several_types_come_back_as_they_were_sent(tiny_model: Writer, program: Callable[[str, str], Path]) -> None:
+    peer = Peer(tiny_model(), 1, {})
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([-1, 2**40]), "c": np.zeros((2, 0), np.uint8)}
+    head = [{"name": name, "type": array.dtype.name, "dims": array.shape} for name, array in arrays.items()]
+    peer.answers.put(("ready", b"{}"))
+    peer.answers.put(("outputs", json.dumps(head).encode() + b"\n" + b"".join(array.tobytes() for array in arrays.values())))
+    assert peer.start([str(program("sleeps", "exec sleep 60"))], os.environ) == {}
+    for name, array in peer.run(np.zeros((2, 1, 1, 1), np.uint8)).items():
+        np.testing.assert_array_equal(array, arrays[name], strict=True)
+    peer.close()

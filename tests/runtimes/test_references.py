@@ -1,0 +1,116 @@
+"""Models without golden vectors, ours and others': judged by two references that agree, or not at all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from nin_onnx.errors import ModelError
+from nin_onnx.runtimes import RUNTIMES, evaluate
+from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes.references import agreement, inputs
+
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+"""What the onnx package carries for its backend tests: opset 9, a fixed batch, the weights among the inputs."""
+
+Writer = Callable[..., Path]
+Register = Callable[[str], str]
+
+
+def by_hand(folder: Path, batch: str | int = "N") -> Path:
+    """A classifier of four features that no exporter wrote: opset 13, its only output `scores`."""
+    weights = np.random.default_rng(0).normal(0, 1, (4, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["sums"]),
+        helper.make_node("Softmax", ["sums"], ["scores"], axis=1),
+    ]
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, 4])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3])
+    graph = helper.make_graph(nodes, "by-hand", [features], [scores], [numpy_helper.from_array(weights, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7, producer_name="by-hand")
+    onnx.save(model, folder / "by-hand.onnx")
+    return folder / "by-hand.onnx"
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 3, 8])
+def test_a_model_of_another_exporter_with_any_batch_passes(tmp_path: Path, batch: str | int) -> None:
+    report = evaluate(by_hand(tmp_path, batch), runtimes=["onnxruntime", "openvino", "tract", "opencv", "mnn", "reference"])
+    assert report.golden
+    assert report.golden["references"] == ("onnxruntime", "reference")
+    assert [(row.outcome, row.reason) for row in report.rows] == [("pass", None)] * 6
+
+
+def test_the_inputs_are_always_the_same_and_hold_noise_black_white_and_saturated(tmp_path: Path) -> None:
+    model = read_model(by_hand(tmp_path))
+    first, again = inputs(model), inputs(model)
+    np.testing.assert_array_equal(first, again, strict=True)
+    assert (first.dtype, first.shape) == (np.dtype(np.float32), (4, 4))
+    assert (first[1] == 0).all()
+    assert (first[2] == 1).all()
+    assert set(np.abs(first[3])) == {2.5}
+
+
+def test_a_fixed_batch_is_filled(tmp_path: Path) -> None:
+    assert len(inputs(read_model(by_hand(tmp_path, 8)))) == 8
+
+
+def test_the_first_two_that_agree_are_believed_and_the_third_is_judged(tmp_path: Path) -> None:
+    images, right = np.zeros((2, 1), np.float32), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    golden, pair, problem = agreement(images, {"a": {"y": right + 1}, "b": {"y": right}, "c": {"y": right}})
+    assert (pair, problem) == (("b", "c"), None)
+    np.testing.assert_array_equal(golden.outputs["y"], right)
+
+
+def test_references_that_disagree_let_nothing_pass(
+    tiny_model: Writer, made_up: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = made_up("WrongInOneRow")
+    monkeypatch.setattr("nin_onnx.runtimes.evaluation.REFERENCES", ("onnxruntime", wrong))
+    report = evaluate(tiny_model(golden=False), runtimes=["onnxruntime"])
+    assert report.exit_status() == 1
+    assert report.rows[0].reason
+    assert report.rows[0].reason.startswith("no two references agree; they differ: onnxruntime and WrongInOneRow by ")
+
+
+def test_with_one_reference_alone_there_is_nothing_to_judge_by(
+    tiny_model: Writer, made_up: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "nin_onnx.runtimes.evaluation.REFERENCES", ("onnxruntime", made_up("HoldsNoPackage"), made_up("Segfaults"))
+    )
+    with pytest.raises(ModelError, match=r"takes two of .*: only onnxruntime gives outputs; nin-onnx doctor tells"):
+        evaluate(tiny_model(golden=False), runtimes=["onnxruntime"])
+
+
+def test_a_model_for_images_of_any_size_needs_a_data_set_to_know_one(tiny_model: Writer) -> None:
+    path = tiny_model(golden=False)
+    model = onnx.load(path)
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3]))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="takes images of any size, and no golden vectors lie beside it: give --dataset"):
+        evaluate(path, runtimes=["onnxruntime"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("resnet50", set()),
+        ("shufflenet", set()),
+        # The Softmax of opset 9 takes channels, height and width as one row; these take the last axis, or the channels alone.
+        ("squeezenet", {"openvino", "mnn", "reference"}),
+        # Weights that are all the same make sums of large numbers that cancel: the evaluator adds them in another order.
+        ("densenet121", {"reference"}),
+    ],
+)
+def test_what_the_onnx_package_carries_goes_through_without_a_card(name: str, wrong: set[str]) -> None:
+    names = [name for name in RUNTIMES if name in ("onnxruntime", "openvino", "opencv", "tract", "mnn", "reference")]
+    report = evaluate(LIGHT / f"light_{name}.onnx", runtimes=names)
+    assert report.golden
+    assert report.golden["problem"] is None
+    assert {row.runtime for row in report.rows if row.outcome != "pass"} == wrong
+    assert {row.outcome for row in report.rows} <= {"pass", "fail"}
