@@ -28,8 +28,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## images a second of our training loop beside others'; some minutes, on a machine that does nothing else
+bench: $(READY) ## our training loop beside others', and what eval adds to a runtime; some minutes, on a machine that does nothing else
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/eval_overhead.py
 
 readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
 	$(BIN)/python -m cogapp -r README.md
