@@ -1,6 +1,8 @@
 """The processes that train together: one alone, or those that torchrun started, on one machine or several."""
 
+import gc
 import os
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,8 +93,15 @@ def joined(device: torch.device) -> Iterator[Team]:
         yield team
     except BaseException as error:
         if device.type == "cpu":  # with NCCL this may wait for processes that never come; torchrun ends those
-            distributed.destroy_process_group()
+            traceback.clear_frames(error.__traceback__)
+            _leave()
         if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(f"process {team.rank} lost another one of this training: that one says why") from error
         raise
+    _leave()
+
+
+def _leave() -> None:
+    """End the group. What still refers to it goes first: gloo's threads would end the interpreter's last moments in SIGABRT."""
+    gc.collect()
     distributed.destroy_process_group()

@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -56,9 +56,8 @@ def train(
     with team.joined(where) as members:
         run.check_new()  # before the data, which may have to be downloaded
         members.wait()  # all have looked before the leader writes
-        training = _Training(recipe, run, data_dir, where, deterministic, members, echo)
-        training.begin(seed)
-        return training.finish()
+        # Nothing here may outlive the team, so it has no name.
+        return _Training(recipe, run, data_dir, where, deterministic, members, echo).begin(seed).finish()
 
 
 def resume(
@@ -72,9 +71,7 @@ def resume(
     run.check_resumable()
     device.set_up(where, deterministic=deterministic)
     with team.joined(where) as members:
-        training = _Training(run.recipe(), run, data_dir, where, deterministic, members, echo)
-        training.restore()
-        return training.finish()
+        return _Training(run.recipe(), run, data_dir, where, deterministic, members, echo).restore().finish()
 
 
 class _Training:
@@ -112,7 +109,7 @@ class _Training:
         self.saved = time.monotonic()
         self.new = False
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int) -> Self:
         """Fit the preprocessing, draw the first weights, and make the run's folder, from which the run can go on."""
         for line in schedule.warnings(self.recipe):
             self.echo(line)
@@ -125,6 +122,7 @@ class _Training:
         self.learner.begin(seed)
         self.state, self.new = State(seed), True
         self.save()
+        return self
 
     def save(self) -> None:
         """Write all that the next step needs, so that it can be done in another process."""
@@ -134,7 +132,7 @@ class _Training:
             state.write(self.run, self.recipe, self.state, self.conditions, tensors)
         self.saved = time.monotonic()
 
-    def restore(self) -> None:
+    def restore(self) -> Self:
         """Put back what `begin` and `save` wrote."""
         fitted, _ = checkpoint.read(self.run.preprocessing)
         self.state, tensors, differing = state.read(self.run, self.recipe, self.conditions)
@@ -156,6 +154,7 @@ class _Training:
         for line in differing:
             self.echo(f"the last bits may differ from an undisturbed run's: {line}")
         self.echo(f"resumed {self._place()}")
+        return self
 
     def finish(self) -> dict[str, Any]:
         """Train what is left, test, and write what came out."""

@@ -26,7 +26,8 @@ from nin_onnx.train.learner import Learner
 from nin_onnx.train.schedule import set_rate
 
 torch.set_num_threads(1)
-with team.joined(torch.device("cpu")) as members:
+
+def train(members):
     settings = recipe.load("digits", [
         "train.precision=fp32", "train.batch_size=64", "train.micro_batch=10", "network.dropout=0.5", "schedule.average=0.9",
     ])
@@ -46,6 +47,9 @@ with team.joined(torch.device("cpu")) as members:
     if members.leads:
         last = learner.network.get_parameter("conv1.weight").sum().item()
         print(json.dumps({"losses": losses, "errors": errors, "last": last}))
+
+with team.joined(torch.device("cpu")) as members:
+    train(members)
 """
 
 TRAIN = """
