@@ -94,6 +94,25 @@ def test_label_changes_are_counted_on_the_images_that_both_did(tiny_model: Write
     assert rows["reference"].label_changes.changes == 0
 
 
+def test_labels_that_change_in_large_batches_alone_fail_in_float32_and_may_change_in_bf16(
+    tiny_model: Writer, tiny_data: Data, made_up: Register
+) -> None:
+    names = ["onnxruntime", made_up("ChangesLabels"), made_up("ChangesLabelsInBf16"), "reference"]
+    rows = {row.runtime: row for row in evaluate(tiny_model(), runtimes=names, dataset=tiny_data(200), batch=77).rows}
+    assert {name: row.outcome for name, row in rows.items()} == {
+        "onnxruntime": "pass",
+        "ChangesLabels": "fail",
+        "ChangesLabelsInBf16": "pass",
+        "reference": "pass",
+    }
+    changes = rows["ChangesLabels"].label_changes
+    assert changes
+    assert rows["ChangesLabels"].reason == (
+        f"{changes.changes} of 200 labels of the data set are not those of onnxruntime, "
+        f"which had decided them by up to {changes.margin:.1e}, at most 2e-05 is allowed"
+    )
+
+
 def test_errors_in_another_precision_are_weighed_by_mcnemars_test(tiny_model: Writer, tiny_data: Data, made_up: Register) -> None:
     data = tiny_data(200)
     names = ["onnxruntime", made_up("ChangesLabelsInBf16"), "reference"]
