@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, need
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
 
 __all__ = ["OpenVino", "OpenVinoBf16"]
 
-PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
 NO_WORK = ("Const", "Input", "Output")
 
 
@@ -33,6 +33,11 @@ class OpenVino(Runtime):
 
         options = {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
         self._compiled = openvino.Core().compile_model(str(model), "CPU", options)
+        found = self.computed_in()
+        if found != {self.precision}:  # the hint is one: where the processor cannot, something else is compiled without an error
+            raise Unusable(
+                f"asked for {self.precision}, OpenVINO computes in {' and '.join(sorted(found)) or 'no known precision'}"
+            )
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         return {output.get_any_name(): array for output, array in self._compiled(images).items()}
@@ -40,19 +45,25 @@ class OpenVino(Runtime):
     def facts(self) -> Facts:
         import openvino
 
-        nodes = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ordered_ops()]
-        kinds = [(str(node["layerType"].value), str(node["runtimePrecision"].value)) for node in nodes]
-        computed_in = {precision for kind, precision in kinds if kind in ("Convolution", "MatMul", "FullyConnected")}
         devices = tuple(self._compiled.get_property("EXECUTION_DEVICES"))
         return Facts(
             package=self.package,
             version=openvino.get_version().split("-")[0],
             device=", ".join(devices).lower(),
-            precision=PRECISIONS.get(computed_in.pop()) if len(computed_in) == 1 else None,
+            precision=PRECISIONS[self.precision],  # as `load` made sure
             threads=self._compiled.get_property("INFERENCE_NUM_THREADS"),
             providers=devices,
-            assignment={devices[0]: dict(sorted(Counter(kind for kind, _ in kinds if kind not in NO_WORK).items()))},
+            assignment={devices[0]: dict(sorted(Counter(kind for kind, _ in self._executed() if kind not in NO_WORK).items()))},
         )
+
+    def computed_in(self) -> set[str]:
+        """The precisions, in OpenVINO's words, of what has weights in the executed graph."""
+        return {precision for kind, precision in self._executed() if kind in ("Convolution", "MatMul", "FullyConnected")}
+
+    def _executed(self) -> list[tuple[str, str]]:
+        """Kind and precision of each node of the executed graph."""
+        nodes = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ordered_ops()]
+        return [(str(node["layerType"].value), str(node["runtimePrecision"].value)) for node in nodes]
 
 
 class OpenVinoBf16(OpenVino):

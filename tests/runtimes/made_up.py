@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Unusable
 from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
+from nin_onnx.runtimes.openvino import OpenVino, OpenVinoBf16
 from nin_onnx.runtimes.reference import Reference
 
 IDS = "MADE_UP_IDS"
@@ -265,3 +266,18 @@ class ChangesLabels(Healthy):
 class ChangesLabelsInBf16(ChangesLabels):
     def facts(self) -> Facts:
         return Facts(precision="bf16")
+
+
+class CompilesToF32(OpenVinoBf16):
+    def computed_in(self) -> set[str]:
+        return {"f32"}
+
+
+class CompilesToBf16(OpenVino):
+    def computed_in(self) -> set[str]:
+        return {"bf16"}
+
+
+class CompilesInPartToBf16(OpenVino):
+    def computed_in(self) -> set[str]:
+        return {"f32", "bf16"}

@@ -97,6 +97,21 @@ def test_openvino_asked_for_bfloat16_tells_it_and_is_judged_by_it(tiny_model: Wr
     assert row.parity.worst > TOLERANCES["fp32"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("CompilesToF32", "asked for bf16, OpenVINO computes in f32"),
+        ("CompilesToBf16", "asked for f32, OpenVINO computes in bf16"),
+        ("CompilesInPartToBf16", "asked for f32, OpenVINO computes in bf16 and f32"),
+    ],
+)
+def test_openvino_in_another_precision_than_it_was_asked_for_is_skipped(
+    tiny_model: Writer, made_up: Callable[[str], str], kind: str, reason: str
+) -> None:
+    (row,) = evaluate(tiny_model(), runtimes=[made_up(kind)]).rows
+    assert (row.outcome, row.reason) == ("skipped", reason)
+
+
 def test_openvino_is_imported_without_its_telemetry(tiny_model: Writer, tmp_path: Path) -> None:
     """It keeps what it knows of its user in a folder in their home."""
     home = tmp_path / "home"
