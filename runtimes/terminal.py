@@ -83,7 +83,7 @@ def _cells(row: Row) -> dict[str, str]:
         cells["runs on"] = f"{row.facts.device}, {row.facts.precision or 'not told'}" if row.facts.device else "not told"
     if row.parity and row.parity.worst is not None:
         sign = ">" if row.parity.worst > row.parity.tolerance else "<="
-        cells["difference"] = f"{row.parity.worst:.1e} {sign} {row.parity.tolerance:.0e}"
+        cells["difference"] = f"{row.parity.worst:.1e} {sign} {row.parity.tolerance:g}"
     if row.accuracy:
         cells["images"] = f"{row.accuracy.images:,}"
         cells["error %"] = f"{row.accuracy.error:.2f}"

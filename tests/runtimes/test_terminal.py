@@ -56,6 +56,13 @@ def lines(report: Report, **asked: bool | float) -> list[str]:
     return click.unstyle(table(report, **asked)).splitlines()  # type: ignore[arg-type]
 
 
+def test_the_tolerance_is_told_to_all_its_digits(report: Report) -> None:
+    row = report.rows[0]
+    assert row.parity
+    rows = (replace(row, parity=replace(row.parity, tolerance=1.4e-6)),)
+    assert "3.4e-07 <= 1.4e-06 " in "\n".join(lines(replace(report, rows=rows)))
+
+
 def test_no_line_is_wider_than_120_columns_but_for_the_path(report: Report) -> None:
     assert all(len(line) <= 120 for line in lines(report) if not line.startswith("file"))
 
