@@ -28,6 +28,7 @@ class Chromium(OnnxRuntimeWeb):
             raise Unusable("no Chromium or Chrome on this machine", "sudo apt-get install chromium")
 
     def load(self, model: Path, threads: int) -> None:
+        self._model = model
         self._peer = Peer(model, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
         here = Path.cwd()  # the worker's own folder: profile and temporary files vanish with it
         flags = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", *ALONE]

@@ -12,11 +12,14 @@ from nin_onnx.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ModelFile", "input_name", "output_names", "read_model"]
+__all__ = ["ModelFile", "input_name", "output_names", "precision", "read_model"]
 
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """ONNX's number of a type (TensorProto.DataType), and NumPy's name for it."""
 FLOATS = (1, 10, 11)
+PRECISIONS = {1: "fp32", 10: "fp16", 16: "bf16"}
+"""The same number, and the key of `nin_onnx.runtimes.parity.TOLERANCES`."""
+WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 Dimension = int | str | None
 """A size, the name of a free one, or nothing."""
@@ -123,6 +126,18 @@ def output_names(path: Path) -> tuple[str, ...]:
     import onnx
 
     return tuple(value.name for value in onnx.load(path).graph.output)
+
+
+def precision(path: Path) -> str | None:
+    """What the graph at `path` has the weights of its convolutions and products in; None where that is mixed, or not told."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    constants = (node for node in graph.node if node.op_type == "Constant")
+    types |= {node.output[0]: part.t.data_type for node in constants for part in node.attribute if part.name == "value"}
+    found = {types[name] for node in graph.node if node.op_type in WEIGHTED for name in node.input if name in types}
+    return PRECISIONS.get(found.pop()) if len(found) == 1 else None
 
 
 def _input(path: Path, model: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime, need
+from nin_onnx.runtimes.model import precision
 
 __all__ = ["OnnxRuntime", "packages"]
 
@@ -43,6 +44,7 @@ class OnnxRuntime(Runtime):
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()  # for Windows; elsewhere that would be too late, see process.py
+        self._model = model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -60,7 +62,7 @@ class OnnxRuntime(Runtime):
             package=" + ".join(packages()) or None,
             version=onnxruntime.__version__,
             device="cpu",
-            precision="fp32",  # this provider computes in the types of the graph, and nothing else was asked for
+            precision=precision(self._model),  # this provider computes in the types of the graph, and nothing else was asked for
             threads=self._session.get_session_options().intra_op_num_threads,
             providers=tuple(self._session.get_providers()),
             assignment=self.assignment(),

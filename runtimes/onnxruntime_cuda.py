@@ -49,8 +49,9 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     def facts(self) -> Facts:
         told = self._session.get_provider_options()[CUDA]
-        precision = {"0": "fp32", "1": "tf32"}.get(told.get("use_tf32", ""))
-        return replace(super().facts(), device=f"cuda:{told.get('device_id', '?')}", precision=precision)
+        facts = super().facts()
+        precision = {"0": facts.precision, "1": "tf32"}.get(told.get("use_tf32", ""))
+        return replace(facts, device=f"cuda:{told.get('device_id', '?')}", precision=precision)
 
 
 def missing_proof(providers: Sequence[str], assignment: Mapping[str, Mapping[str, int]] | None) -> str | None:

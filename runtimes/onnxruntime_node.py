@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime
+from nin_onnx.runtimes.model import precision
 from nin_onnx.runtimes.npm import need_npm, place
 from nin_onnx.runtimes.peer import JAVASCRIPT, Peer
 
@@ -33,6 +34,7 @@ class OnnxRuntimeNode(Runtime):
         return str(json.loads(manifest.read_text(encoding="utf-8"))["version"]) if manifest.exists() else None
 
     def load(self, model: Path, threads: int) -> None:
+        self._model = model
         self._peer = Peer(model, threads, {})
         command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), self._peer.home, str(place(self.package))]
         self._told = self._peer.start([*command, self.provider], os.environ)
@@ -45,7 +47,7 @@ class OnnxRuntimeNode(Runtime):
             package=self.package,
             version=self._told["versions"][self.edition],
             device="cpu",
-            precision="fp32",  # these providers compute in the types of the graph, and nothing else was asked for
+            precision=precision(self._model),  # these providers compute in the types of the graph, and nothing else was asked for
             threads=self._told.get("threads"),
             providers=(self._told["provider"],),
             host=self._told["host"],

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Runtime
-from nin_onnx.runtimes.model import input_name
+from nin_onnx.runtimes.model import input_name, precision
 
 __all__ = ["Reference"]
 
@@ -26,6 +26,7 @@ class Reference(Runtime):
         del threads  # NumPy's linear algebra takes its own
         from onnx.reference import ReferenceEvaluator
 
+        self._model = model
         self._input = input_name(model)
         self._evaluator = ReferenceEvaluator(str(model))
 
@@ -36,4 +37,4 @@ class Reference(Runtime):
     def facts(self) -> Facts:
         import onnx
 
-        return Facts(package=self.package, version=onnx.__version__, device="cpu", precision="fp32")
+        return Facts(package=self.package, version=onnx.__version__, device="cpu", precision=precision(self._model))

@@ -9,11 +9,12 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
-from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes.model import precision, read_model
 
 Writer = Callable[..., Path]
 Data = Callable[..., Dataset]
@@ -162,3 +163,46 @@ def test_a_data_set_with_other_classes_is_refused_with_both(tiny_model: Writer, 
         model.check(replace(data, classes=(*data.classes, "elk")))
     with pytest.raises(ModelError, match="has the label 'bee' where the data set 'mnist' has 'cat'"):
         model.check(replace(data, classes=("ant", "cat", "bee", "dog")))
+
+
+def products(folder: Path, *kinds: type, constant: bool = False) -> Path:
+    """A chain of products with weights of these types, in initializers or in nodes of their own."""
+    weights = [numpy_helper.from_array(np.ones((2, 2), kind), f"w{place}") for place, kind in enumerate(kinds)]
+    nodes = [helper.make_node("MatMul", [f"x{place}", f"w{place}"], [f"x{place + 1}"]) for place in range(len(kinds))]
+    makers = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in weights]
+    graph = helper.make_graph(makers + nodes if constant else nodes, "products", [], [], [] if constant else weights)
+    onnx.save(helper.make_model(graph), folder / "products.onnx")
+    return folder / "products.onnx"
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ((np.float32, np.float32), "fp32"),
+        ((np.float16,), "fp16"),
+        ((np.float32, np.float16), None),
+        ((np.float64,), None),
+        ((), None),
+    ],
+)
+def test_the_precision_of_a_graph_is_that_of_its_weights_where_they_share_one(
+    tmp_path: Path, kinds: tuple[type, ...], told: str | None, *, constant: bool
+) -> None:
+    assert precision(products(tmp_path, *kinds, constant=constant)) == told
+
+
+def test_a_graph_in_float16_is_not_told_to_be_in_float32(tiny_model: Writer) -> None:
+    """The convolution between two casts, as converters to float16 leave it."""
+
+    def halve(model: onnx.ModelProto) -> None:
+        graph = model.graph
+        kernel = numpy_helper.to_array(graph.initializer[0]).astype(np.float16)
+        graph.initializer[0].CopyFrom(numpy_helper.from_array(kernel, "kernel"))
+        graph.node[3].input[0], graph.node[3].output[0] = "half", "half_maps"
+        graph.node.insert(3, helper.make_node("Cast", ["scaled"], ["half"], to=TensorProto.FLOAT16))
+        graph.node.insert(5, helper.make_node("Cast", ["half_maps"], ["maps"], to=TensorProto.FLOAT))
+
+    names = ["onnxruntime", "onnxruntime-node", "onnxruntime-web", "reference"]
+    rows = evaluate(changed(tiny_model(), halve), runtimes=names).rows
+    assert {row.facts.precision for row in rows if row.facts} == {"fp16"}
