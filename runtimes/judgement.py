@@ -72,7 +72,7 @@ def _failed(row: Row, problem: str) -> Row:
 
 
 def _tolerance(facts: Facts | None, yardstick: Yardstick) -> float:
-    return yardstick.tolerance or allowed(facts)
+    return allowed(facts) if yardstick.tolerance is None else yardstick.tolerance
 
 
 def _changes(

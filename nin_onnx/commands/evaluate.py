@@ -1,5 +1,6 @@
 """`nin-onnx eval`: from a model to the verdict on every runtime."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,16 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
         return name, Path(path).absolute()
 
 
+class FiniteRange(click.FloatRange):
+    """Without nan, which no comparison finds out of range, and without infinity: with either, every check would pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
 @click.command(name="eval", short_help="Judge a model on every runtime that is installed.")
 @click.argument("model", required=False)
 @click.option(
@@ -47,7 +58,7 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
 )
 @click.option("--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images that are run at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each runtime.  [default: all cores]")
-@click.option("--time-limit", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for one runtime.")
+@click.option("--time-limit", type=FiniteRange(min=1), default=600.0, show_default=True, help="Seconds for one runtime.")
 @click.option(
     "--python",
     "interpreters",
@@ -59,7 +70,7 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
 @click.option("--require", multiple=True, metavar="NAME", help="Fail where this runtime is skipped; may be repeated.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="X",
     help="Largest difference allowed.  [default: by precision]",
 )
@@ -72,7 +83,7 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
 @click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML too: a case for each runtime and check.")
 @click.option("--markdown", "summary", type=FILE, metavar="FILE", help="Write Markdown too, as for the summary of a CI job.")
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
-@click.option("--max-error", type=click.FloatRange(min=0), metavar="PERCENT", help="Fail above this test error.")
+@click.option("--max-error", type=FiniteRange(min=0), metavar="PERCENT", help="Fail above this test error.")
 @data_dir_option
 @json_option
 def evaluate(
