@@ -78,7 +78,7 @@ class ModelFile:
 
 
 def read_model(path: Path) -> ModelFile:
-    """The facts of the ONNX model at `path`; raises `ModelError` for what is none, or takes anything but one array of numbers."""
+    """The facts of the ONNX model at `path`; raises `ModelError` for what is none, or takes or gives no array of numbers."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -102,7 +102,7 @@ def read_model(path: Path) -> ModelFile:
             card=read_card(model),
             foreign=classes is None,
             input_type=TYPES[value.type.tensor_type.elem_type],
-            outputs=tuple(output.name for output in model.graph.output if output.type.tensor_type.elem_type in FLOATS),
+            outputs=_outputs(path, model),
         )
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:  # ValueError: text that is no text, types unknown
         reason = (str(error).strip().splitlines() or ["no protobuf"])[0]
@@ -150,6 +150,15 @@ def _input(path: Path, model: Any) -> Any:
             return value
     found = ", ".join(map(_describe, inputs))
     raise ModelError(f"'{path}' should take one array of uint8 or floating point numbers for a batch, it takes '{found}'")
+
+
+def _outputs(path: Path, model: "onnx.ModelProto") -> tuple[str, ...]:
+    """The outputs that can be compared, at least one."""
+    names = tuple(output.name for output in model.graph.output if output.type.tensor_type.elem_type in FLOATS)
+    if names:
+        return names
+    found = ", ".join(map(_describe, model.graph.output))
+    raise ModelError(f"'{path}' should give an array of floating point numbers, it gives '{found}': export it with its scores")
 
 
 def _is_pixels(value: "onnx.ValueInfoProto") -> bool:

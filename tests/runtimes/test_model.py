@@ -165,6 +165,15 @@ def test_a_data_set_with_other_classes_is_refused_with_both(tiny_model: Writer, 
         model.check(replace(data, classes=("ant", "cat", "bee", "dog")))
 
 
+def test_a_model_that_gives_no_floating_point_numbers_is_told_what_it_gives(tmp_path: Path) -> None:
+    node = helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0)
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4])
+    label = helper.make_tensor_value_info("label", TensorProto.INT64, ["N"])
+    onnx.save(helper.make_model(helper.make_graph([node], "labels", [scores], [label])), tmp_path / "labels.onnx")
+    with pytest.raises(ModelError, match=r"labels\.onnx' should give an array of floating.*, it gives 'label: int64 \[N\]'"):
+        evaluate(tmp_path / "labels.onnx", runtimes=["onnxruntime"])
+
+
 def products(folder: Path, *kinds: type, constant: bool = False) -> Path:
     """A chain of products with weights of these types, in initializers or in nodes of their own."""
     weights = [numpy_helper.from_array(np.ones((2, 2), kind), f"w{place}") for place, kind in enumerate(kinds)]
