@@ -134,13 +134,13 @@ def evaluate(
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
-    for path, text in ((junit, junit_text), (summary, markdown_text)):
-        if path is not None:
-            atomic.write_text(path, text(report, require_reproduced=require_reproduced, max_error=max_error))
     if as_json:
         print_json({**report.to_dict(), "exit_status": status})
     else:
         click.echo(table(report, require_reproduced=require_reproduced, max_error=max_error))
+    for path, text in ((junit, junit_text), (summary, markdown_text)):  # last: where one cannot be written, nothing is lost
+        if path is not None:
+            atomic.write_text(path, text(report, require_reproduced=require_reproduced, max_error=max_error))
     return status
 
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from nin_onnx.cli import cli
+from nin_onnx.errors import NinOnnxError
 from nin_onnx.runtimes import evaluate
 
 Writer = Callable[..., Path]
@@ -26,3 +27,12 @@ def test_a_tolerance_of_zero_is_not_taken_for_none(tiny_model: Writer) -> None:
     (row,) = evaluate(tiny_model(), runtimes=["reference"], tolerance=0.0).rows
     assert row.parity
     assert (row.outcome, row.parity.tolerance) == ("fail", 0.0)
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown"])
+def test_the_table_is_printed_where_a_file_cannot_be_written(tiny_model: Writer, tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").touch()
+    options = ["--runtime", "reference", option, str(tmp_path / "file" / "report")]
+    result = CliRunner().invoke(cli, ["eval", str(tiny_model()), *options], standalone_mode=False)
+    assert isinstance(result.exception, NinOnnxError)
+    assert "PASS" in result.stdout
