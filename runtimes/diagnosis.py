@@ -107,9 +107,12 @@ def _providers() -> tuple[str, ...]:
     if find_spec("onnxruntime") is None:
         return ()
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # to import it is to report to its makers
-    import onnxruntime
+    try:
+        import onnxruntime
 
-    return tuple(onnxruntime.get_available_providers())
+        return tuple(onnxruntime.get_available_providers())
+    except Exception:  # a broken install: why, its own row tells where a model is given
+        return ()
 
 
 def _clashes(found: list[str]) -> tuple[str, ...]:

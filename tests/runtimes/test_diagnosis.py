@@ -1,6 +1,7 @@
 """`nin-onnx doctor`: what it finds on machines that are made up, and on this one."""
 
 import json
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -74,6 +75,20 @@ def test_two_packages_of_onnx_runtime_clash(monkeypatch: pytest.MonkeyPatch) -> 
     assert clash.endswith("pip uninstall --yes onnxruntime-gpu")
     monkeypatch.setattr(diagnosis, "packages", lambda: ["onnxruntime-gpu"])
     assert diagnose().clashes == ()
+
+
+@pytest.mark.parametrize("content", ["raise ImportError('libfancy.so.1: cannot open')", "", "raise OSError('no such file')"])
+def test_an_onnx_runtime_that_cannot_be_imported_has_no_providers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in [name for name in sys.modules if name.split(".")[0] == "onnxruntime"]:
+        monkeypatch.delitem(sys.modules, module)
+    try:
+        assert diagnose().providers == ()
+    finally:
+        sys.modules.pop("onnxruntime", None)
 
 
 def test_an_opset_that_is_too_new_for_a_runtime_shows(
