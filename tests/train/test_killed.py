@@ -24,7 +24,7 @@ cli.main()
 SETTINGS = ("digits", "--seed", "3", "--set", "train.epochs=300", "--set", "train.micro_batch=20", "--set", "network.dropout=0.5")
 
 
-LATEST = 8.0  # seconds; starting takes about half of it
+LATEST = 7.0  # seconds; starting takes about half of it
 
 
 def start(script: Path, ranks: int, *arguments: str) -> subprocess.Popen[bytes]:
@@ -68,10 +68,14 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_bytes_of_an_und
     moments = random.Random(0)
     begin = (*SETTINGS, "--out", str(run))
     finished(script, ranks, *SETTINGS, "--out", str(undisturbed))
-    for _ in range(kills):
+    killed = 0  # while there was a state to go on from; before, a kill means to begin again
+    for _ in range(5 * kills):
         go_on = ("--resume", str(run)) if (run / "state.safetensors").exists() else begin
         assert kill_at_a_random_moment(start(script, ranks, *go_on), moments)
-    assert (run / "state.safetensors").exists()  # some were killed while they trained
+        killed += (run / "state.safetensors").exists()
+        if killed == kills:
+            break
+    assert killed == kills
     finished(script, ranks, "--resume", str(run))
     assert (run / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
     assert {path.name for path in run.iterdir()} == {path.name for path in undisturbed.iterdir()}  # no temporary file either
