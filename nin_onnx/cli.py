@@ -1,9 +1,11 @@
 """The commands: parse, call, print. Every error becomes one line and an exit status here, and nowhere else."""
 
+import signal
 import sys
 import traceback
 import warnings
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
@@ -46,7 +48,13 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run a command, print what goes wrong as one line, and exit with the status that `nin-onnx --help` lists."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_run())
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwind as for any other end, so that processes and temporary folders go too."""
+    raise SystemExit(128 + number)
 
 
 def _run() -> int:

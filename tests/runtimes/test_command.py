@@ -1,5 +1,10 @@
 """What `nin-onnx eval` refuses, and what it leaves behind where it cannot go on."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,3 +41,22 @@ def test_the_table_is_printed_where_a_file_cannot_be_written(tiny_model: Writer,
     result = CliRunner().invoke(cli, ["eval", str(tiny_model()), *options], standalone_mode=False)
     assert isinstance(result.exception, NinOnnxError)
     assert "PASS" in result.stdout
+
+
+HANGS = "import made_up; from nin_onnx.runtimes import RUNTIMES; RUNTIMES['Hangs'] = 'made_up:Hangs'"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM is a signal")
+def test_an_evaluation_that_is_terminated_leaves_no_temporary_folder(tiny_model: Writer, tmp_path: Path) -> None:
+    code = f"{HANGS}; from nin_onnx.cli import main; main()"
+    temporary, ids = tmp_path / "temporary", tmp_path / "ids"
+    temporary.mkdir()
+    places = {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[2])))}
+    environment = os.environ | places | {"TMPDIR": str(temporary), "MADE_UP_IDS": str(ids)}
+    command = [sys.executable, "-c", code, "eval", str(tiny_model()), "--runtime", "Hangs"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (ids.exists() and len(ids.read_text().split()) == 2):  # the worker and its child
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert list(temporary.iterdir()) == []
