@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.runtimes import evaluate, npm
+from nin_onnx.runtimes import chromium, evaluate, npm
 from nin_onnx.runtimes.chromium import BROWSER
 from nin_onnx.runtimes.contract import Unusable
 from nin_onnx.runtimes.peer import JAVASCRIPT, Peer
@@ -184,3 +186,20 @@ def test_outputs_of_several_types_come_back_as_they_were_sent(tiny_model: Writer
     for name, array in peer.run(np.zeros((2, 1, 1, 1), np.uint8)).items():
         np.testing.assert_array_equal(array, arrays[name], strict=True)
     peer.close()
+
+
+@pytest.mark.parametrize("name", chromium.NAMES)
+def test_ci_installs_what_is_missing_and_knows_a_browser_by_every_name_that_we_do(tmp_path: Path, name: str) -> None:
+    """The step of .ci/run, with programs that do nothing and an apt-get that tells what it was asked for."""
+    script = (Path(__file__).parents[2] / ".ci" / "run").read_text(encoding="utf-8")
+    step = script[script.index("missing=()") : script.index("export NIN_ONNX_NPM")].replace(".venv/bin/python", sys.executable)
+    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def asked() -> str:
+        command = ["/bin/bash", "-euc", f'apt-get() {{ echo "$@"; }}\n{step}']
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    assert "nodejs npm chromium" in asked()
+    for program in ("node", "npm", name):
+        (tmp_path / program).touch(mode=0o755)
+    assert asked() == ""
