@@ -165,7 +165,7 @@ def main(name: str, rounds: int, steps: int) -> None:
         torch.cuda.get_device_name() if device.type == "cuda" else f"{hardware['processor']}, {torch.get_num_threads()} threads"
     )
     click.echo(f"{where}; torch {torch.__version__}; median of {rounds} rounds of {steps} steps of {BATCH} images\n")
-    click.echo("| loop | images/s | range | nin-onnx is | GFLOP/s | of a matrix product's |")
+    click.echo("| loop | images/s | range | ours over it | GFLOP/s | of a matrix product's |")
     click.echo("| --- | --- | --- | --- | --- | --- |")
     for loop, found in speeds.items():
         ratio = statistics.median(own / other for own, other in zip(speeds["nin-onnx"], found, strict=True))
