@@ -5,10 +5,9 @@ from dataclasses import asdict
 import click
 
 from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.runtimes import npm
 
 __all__ = ["doctor"]
-
-NPM = ("onnxruntime-node", "onnxruntime-web")
 
 
 @click.command(short_help="Tell which runtimes can run here, and what the others lack.")
@@ -17,7 +16,7 @@ NPM = ("onnxruntime-node", "onnxruntime-web")
     "--install",
     "packages",
     multiple=True,
-    type=click.Choice(NPM),
+    type=click.Choice(list(npm.PACKAGES)),
     help="Install this npm package into a cache folder first, without its scripts; may be repeated. Nothing else is installed.",
 )
 @json_option
@@ -29,10 +28,9 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
     """
     from nin_onnx import models
     from nin_onnx.runtimes.diagnosis import diagnose
-    from nin_onnx.runtimes.npm import install
 
     for package in packages:
-        install(package)
+        npm.install(package)
     found = diagnose(models.find(model) if model else None)
     if as_json:
         print_json(asdict(found))
