@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from nin_onnx.data.images import Fit
 from nin_onnx.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,10 +40,34 @@ class Card:
     weights: str
     """SHA-256 of the checkpoint that the graph was exported from."""
     seed: int = 0
+    fit: Fit = "stretch"
+    """How an image of another size comes to this one: as in `nin_onnx.data.images.read_image`."""
     licence: str | None = None
+    """Of the weights: an SPDX identifier."""
+    test: Mapping[str, Any] | None = None
+    """Test data, and on them errors, error and its 95 % interval, low and high, in per cent: of the PyTorch model in float32."""
     trained_with: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages."""
     exported_with: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """The card that `to_json` wrote, in this version or another; raises `ModelError` for what is none."""
+        try:
+            values = json.loads(text)
+            lists = {key: tuple(values[key]) for key in ("labels", "preprocessing")}
+            if not all(isinstance(label, str) for label in lists["labels"]) or not isinstance(
+                values["dataset"].get("name", ""), str
+            ):
+                raise TypeError("labels and the data set's name should be strings")
+            if not all(type(values[key]) is int for key in ("height", "width", "channels")):
+                raise TypeError("height, width and channels should be whole numbers")
+            known = {item.name for item in fields(cls)}
+            return cls(**{key: value for key, value in values.items() if key in known} | lists)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelError(
+                f"the model's metadata '{CARD_KEY}' is no nin-onnx card ({error}): export the model again"
+            ) from error
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
@@ -67,16 +92,4 @@ def write_card(model: "onnx.ModelProto", card: Card) -> None:
 def read_card(model: "onnx.ModelProto") -> Card | None:
     """The card of `model`, or None where it has none; raises `ModelError` for one that cannot be read."""
     text = next((entry.value for entry in model.metadata_props if entry.key == CARD_KEY), None)
-    if text is None:
-        return None
-    try:
-        values = json.loads(text)
-        known = {item.name for item in fields(Card)}
-        lists = {key: tuple(values[key]) for key in ("labels", "preprocessing")}
-        if not all(isinstance(label, str) for label in lists["labels"]) or not isinstance(values["dataset"].get("name", ""), str):
-            raise TypeError("labels and the data set's name should be strings")
-        if not all(type(values[key]) is int for key in ("height", "width", "channels")):
-            raise TypeError("height, width and channels should be whole numbers")
-        return Card(**{key: value for key, value in values.items() if key in known} | lists)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"the model's metadata '{CARD_KEY}' is no nin-onnx card ({error}): export the model again") from error
+    return None if text is None else Card.from_json(text)

@@ -6,6 +6,7 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 ├── RecipeError           a recipe that cannot be read, or asks for what does not exist
 ├── DataError             a data file that is truncated, mislabelled or tampered with
 │   └── AbsentDataError   a data set that is not on this machine
+├── ImageError            an image that cannot be read, or an array that is none
 ├── RunError              a run folder that cannot be used
 ├── ModelError            a file that is no usable ONNX image classifier
 ├── Interrupted           exit status 130: the user stopped it
@@ -23,6 +24,7 @@ __all__ = [
     "CheckFailedError",
     "DataError",
     "ExportError",
+    "ImageError",
     "Interrupted",
     "MissingExtraError",
     "ModelError",
@@ -68,6 +70,10 @@ class DataError(NinOnnxError):
 
 class AbsentDataError(DataError):
     """A data set that is not on this machine."""
+
+
+class ImageError(NinOnnxError):
+    """An image that cannot be read, or an array that is none."""
 
 
 class RunError(NinOnnxError):

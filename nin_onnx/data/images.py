@@ -1,7 +1,8 @@
-"""One image file, of any common format, mode and size, as pixels of a given size."""
+"""One image, a file or in memory, of any common format, mode and size, as pixels of a given size."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "Fit", "read_image"]
+__all__ = ["FORMATS", "Fit", "ImageLike", "as_pixels", "read_image"]
 
 Fit = Literal["stretch", "crop"]
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Image.Image"
+"""A file's path; a Pillow image; or uint8 [height, width] or [height, width, channels]: grey, grey and alpha, RGB or RGBA."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is read. Pillow knows more, and hands some of it to other programs: nothing that is downloaded may run code."""
@@ -25,19 +29,12 @@ def read_image(path: Path, height: int, width: int, channels: int, fit: Fit) -> 
     covers the size, and cuts the same from both ends. Both are bilinear, and average where they shrink.
     Raises `ValueError` that says what is wrong with the file.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     Image.init()
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as file:
-            image = _colours(ImageOps.exif_transpose(file))
-        if channels == 1:
-            image = image.convert("L")
-        if fit == "crop":
-            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-        else:
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image, np.uint8).reshape(height, width, channels)
+            return _fitted(file, height, width, channels, fit)
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
@@ -45,6 +42,53 @@ def read_image(path: Path, height: int, width: int, channels: int, fit: Fit) -> 
     except Exception as error:  # a broken image can lead Pillow to any
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         raise ValueError(" ".join(reason.split())) from error
+
+
+def as_pixels(image: ImageLike, height: int, width: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
+    """The pixels [height, width, channels] of an image in any form, which become such as `read_image` says.
+
+    Needs Pillow, but for an array of that size. Raises `ValueError` for what is no image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(Path(image), height, width, channels, fit)
+    if not isinstance(image, np.ndarray):
+        from PIL import Image
+
+        if not isinstance(image, Image.Image):
+            raise ValueError(f"a '{type(image).__name__}': expected an array, a path or a Pillow image")
+        return _fitted(image, height, width, channels, fit)
+    _check_array(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[:2] == (height, width) and image.shape[2] in (1, channels):
+        return np.broadcast_to(image, (height, width, channels))
+    from PIL import Image
+
+    return _fitted(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), height, width, channels, fit)
+
+
+def _check_array(image: NDArray[Any]) -> None:
+    form = f"an array {image.dtype} [{', '.join(map(str, image.shape))}]"
+    if image.dtype != np.uint8:
+        raise ValueError(f"{form}: expected pixels 0…255 as uint8")
+    if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[2] > 4:
+        raise ValueError(f"{form}: expected the channels last: image.transpose(1, 2, 0)")
+    if image.ndim not in (2, 3) or not image.size or (image.ndim == 3 and image.shape[2] > 4):
+        raise ValueError(f"{form}: expected [height, width], or [height, width, channels] with 1 to 4 channels")
+
+
+def _fitted(image: "Image.Image", height: int, width: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
+    """What `read_image` makes of the image in a file."""
+    from PIL import Image, ImageOps
+
+    image = _colours(ImageOps.exif_transpose(image))
+    if channels == 1:
+        image = image.convert("L")
+    if fit == "crop":
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    else:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
 def _colours(image: "Image.Image") -> "Image.Image":

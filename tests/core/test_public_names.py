@@ -11,7 +11,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(nin_onnx.__path
 
 
 def test_the_public_names_of_the_package_are_these() -> None:
-    assert nin_onnx.__all__ == ["NinOnnxError", "__version__"]
+    assert nin_onnx.__all__ == ["Classifier", "NinOnnxError", "__version__"]
 
 
 def test_the_stages_are_among_the_modules() -> None:
