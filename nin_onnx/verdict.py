@@ -1,5 +1,6 @@
 """A measured test error: its interval, and whether it reaches a published one."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -45,12 +46,12 @@ def measure(errors: int, images: int, dataset: Mapping[str, Any], figure: Publis
     return Accuracy(errors, images, 100 * errors / images, 100 * low, 100 * high, verdict)
 
 
-def judge(errors: int, images: int, dataset: Mapping[str, Any], figure: Published) -> Verdict | None:
+def judge(errors: int | Fraction, images: int, dataset: Mapping[str, Any], figure: Published) -> Verdict | None:
     """Reached, within noise, or fell short; on the whole official test set or not at all.
 
     Within noise: above the published figure, but an exact one-sided binomial test with that figure as the true rate does
-    not reject it at 5 %. A copy that is not the official one is judged, and the verdict says so. None where the figure is
-    another data set's.
+    not reject it at 5 %. The mean of several runs' errors, a fraction, is judged as if one run had made so many. A copy
+    that is not the official one is judged, and the verdict says so. None where the figure is another data set's.
     """
     if dataset["name"] != figure.dataset:
         return None
@@ -60,7 +61,7 @@ def judge(errors: int, images: int, dataset: Mapping[str, Any], figure: Publishe
     if images != whole:
         return Verdict("not judged", f"{images:,} of {whole:,}")
     copy = None if dataset["provenance"] == "official" else dataset["provenance"]
-    p_value = binomial_test(errors, images, figure.error / 100)
+    p_value = binomial_test(math.ceil(errors), images, figure.error / 100)
     if 100 * errors <= Fraction(str(figure.error)) * images:  # exact: 47 errors of 10,000 are 0.47 %, and no more
         return Verdict("reached", copy, p_value)
     return Verdict("within noise" if p_value >= 0.05 else "fell short", copy, p_value)

@@ -1,23 +1,157 @@
-"""`nin-onnx results`: from the summaries of finished runs to a table."""
+"""`nin-onnx results`: the ledger as tables, and what is missing in it."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.errors import require
+
+if TYPE_CHECKING:
+    from nin_onnx.train.curves import Comparison
+    from nin_onnx.train.ledger import Entry, Missing, Outcome, Row
 
 __all__ = ["results"]
 
+FIGURES = ("where", "data", "network", "published, %", "paper's protocol, %", "verdict", "cost", "modern, %", "verdict", "cost")
+FIGURE3 = ("experiment", "run", "epochs", "ours, %", "Figure 3, %", "points apart", "within ±3")
+RUNS = (
+    "run",
+    "seed",
+    "settings that differ (recipe now)",
+    "test error, % [95 %]",
+    "verdict",
+    "epochs",
+    "minutes",
+    "images/s",
+    "hardware",
+    "versions",
+    "data",
+    "commit",
+)
+CLOSE = 3.0
+"""Points: as near as the digitised Figure 3 and the noise of a single run allow to be asked for."""
 
-@click.command(short_help="Print the table of finished runs.")
+
+@click.command(short_help="Print the ledger: the paper's figures, and ours.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--missing", "only_missing", is_flag=True, help="Print what was not run yet instead, the most valuable first.")
 @json_option
-def results(folder: Path, as_json: bool) -> None:
-    """Print the table of the finished runs whose summary.json lies in FOLDER (by default: results), as Markdown."""
-    from nin_onnx.results import read, table
+def results(folder: Path, only_missing: bool, as_json: bool) -> None:
+    """Print what the finished runs, whose summary.json lies in FOLDER (by default: results), say of the paper's figures.
 
-    summaries = read(folder)
+    Three tables, as Markdown: every figure that the paper gives for its networks, and ours; how near the test error
+    comes to Figure 3, where it was counted after each epoch; every run. Only runs with the settings that the recipe
+    has now count for a figure, several as mean ± standard deviation.
+    """
+    require("the ledger", "train", "torch")  # which checks the settings of recipes
+    from nin_onnx.train import ledger
+
+    entries = ledger.read(folder)
+    if only_missing:
+        lacking = ledger.missing(entries)
+        if as_json:
+            print_json({"missing": [{**asdict(run), "command": run.command} for run in lacking]})
+        else:
+            click.echo("\n".join(map(_lacking, lacking)) or "nothing is missing")
+        return
+    figures, figure3 = ledger.rows(entries), ledger.compare_figure3(entries)
     if as_json:
-        print_json({"results": summaries})
-    else:
-        click.echo(table(summaries))
+        print_json(
+            {
+                "figures": [_plain(row) for row in figures],
+                "figure3": [asdict(comparison) for comparison in figure3],
+                "runs": [{**entry.summary, "changes": entry.changes, "counts": entry.counts} for entry in entries],
+            }
+        )
+        return
+    tables = [_table(FIGURES, map(_figure, figures))]
+    if figure3:
+        tables.append(_table(FIGURE3, map(_near, figure3)))
+    click.echo("\n\n".join([*tables, _table(RUNS, map(_run, entries))]))
+
+
+def _lacking(run: "Missing") -> str:
+    figure = run.figure
+    place, error = (figure.place, f"{figure.error:.2f} %") if figure else ("", "")
+    return f"{place:<8} {error:>8}  {run.command}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _figure(row: "Row") -> tuple[str, ...]:
+    figure = row.published
+    ours = [cell for outcome in (row.paper, row.modern) for cell in _outcome(outcome)]
+    return (figure.place, figure.dataset, figure.method, f"{figure.error:.2f}", *ours)
+
+
+def _outcome(outcome: "Outcome | None") -> tuple[str, str, str]:
+    """Error, verdict, cost; empty where there is no recipe to run."""
+    if outcome is None:
+        return "", "", ""
+    if outcome.mean is None:
+        return "", "not run", ""
+    deviation = f" ± {outcome.standard_deviation:.2f}" if outcome.standard_deviation is not None else ""
+    summaries = [entry.summary for entry in outcome.entries]
+    minutes = sum(summary["seconds"] for summary in summaries) / len(summaries) / 60
+    each = " each" if len(summaries) > 1 else ""
+    hardware = "; ".join(dict.fromkeys(map(_hardware, outcome.entries)))
+    return f"{outcome.mean:.2f}{deviation} (n = {len(summaries)})", str(outcome.verdict), f"{minutes:.1f} min{each}, {hardware}"
+
+
+def _near(comparison: "Comparison") -> tuple[str, ...]:
+    return (
+        comparison.recipe,
+        comparison.run,
+        f"{comparison.first_epoch} – {comparison.last_epoch}",
+        f"{comparison.ours:.2f}",
+        f"{comparison.paper:.2f}",
+        f"{comparison.difference:+.2f}",
+        "yes" if abs(comparison.difference) <= CLOSE else "no",
+    )
+
+
+def _run(entry: "Entry") -> tuple[str, ...]:
+    summary, accuracy = entry.summary, entry.accuracy()
+    test = summary["test"]
+    changes = None if entry.changes is None else [f"{key} = {then} ({now})" for key, (then, now) in entry.changes.items()]
+    return (
+        entry.recipe,
+        str(summary["seed"]),
+        "a recipe of its own" if changes is None else ", ".join(changes),
+        f"{accuracy.error:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]",
+        str(accuracy.verdict or ""),
+        str(summary["epochs"]),
+        f"{summary['seconds'] / 60:.1f}",
+        f"{summary['images_per_second']:,.0f}",
+        _hardware(entry),
+        f"torch {summary['versions']['torch']}, Python {summary['versions']['python']}",
+        "; ".join(f"{part['split']} {part['provenance']}, {part['fingerprint'][:12]}" for part in (summary["dataset"], test)),
+        summary["commit"] or "",
+    )
+
+
+def _hardware(entry: "Entry") -> str:
+    summary = entry.summary
+    hardware = summary["hardware"]
+    device = summary["device"] if summary["device"] != "cpu" else f"{hardware['processor']}, {hardware['cores']} cores"
+    return f"{device}, {summary['precision']}"
+
+
+def _plain(row: "Row") -> dict[str, Any]:
+    """A row for JSON; a run by its recipe and seed, since the runs themselves are listed beside it."""
+    plain: dict[str, Any] = {"published": asdict(row.published)}
+    for protocol, outcome in (("paper", row.paper), ("modern", row.modern)):
+        plain[protocol] = outcome and {
+            "recipe": outcome.recipe,
+            "seeds": [entry.summary["seed"] for entry in outcome.entries],
+            "mean": outcome.mean,
+            "standard_deviation": outcome.standard_deviation,
+            "verdict": asdict(outcome.verdict) if outcome.verdict else {"word": "not run"},
+        }
+    return plain

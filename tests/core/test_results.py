@@ -1,77 +1,87 @@
+"""`nin-onnx results`: what its tables show, and that the README shows them."""
+
 import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from nin_onnx import results
-from nin_onnx.errors import NinOnnxError
+from nin_onnx.cli import cli
 
 ROOT = Path(__file__).parents[2]
-
-SUMMARY = {
-    "recipe": "mnist",
-    "experiment": "mnist",
-    "seed": 3,
-    "epochs": 2,
-    "seconds": 90.0,
-    "images_per_second": 1333.3,
-    "device": "cpu",
-    "precision": "bfloat16",
-    "hardware": {"processor": "Some CPU", "cores": 2},
-    "versions": {"torch": "2.13.0", "python": "3.11.7"},
-    "commit": "abc123",
-    "dataset": {"name": "mnist", "split": "train", "images": 60_000, "provenance": "official", "fingerprint": "fedcba9876543210"},
-    "test": {
-        "name": "mnist",
-        "split": "test",
-        "images": 10_000,
-        "errors": 60,
-        "error": 0.6,
-        "low": 0.47,
-        "high": 0.77,
-        "provenance": "unofficial copy",
-        "fingerprint": "0123456789abcdef",
-    },
-}
+RESULTS = ROOT / "results"
 
 
-def write(folder: Path, name: str, **changes: object) -> None:
-    (folder / name).write_text(json.dumps(SUMMARY | changes))
+def printed(*arguments: object) -> str:
+    done = CliRunner().invoke(cli, ["results", *map(str, arguments)], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
 
 
-def test_a_line_says_error_interval_published_figure_verdict_cost_and_provenance(tmp_path: Path) -> None:
-    write(tmp_path, "a.json")
-    line = results.table(results.read(tmp_path)).splitlines()[-1]
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[:8] == ["mnist", "3", "0.60 [0.47, 0.77]", "0.47", "fell short (unofficial copy)", "2", "1.5", "1,333"]
-    assert "train official, fedcba987654; test unofficial copy, 0123456789ab" in cells
-    assert cells[-1] == "abc123"
+def tables(text: str) -> list[list[list[str]]]:
+    """The cells of each table, below its head."""
+    return [
+        [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+        for table in text.split("\n\n")
+    ]
 
 
-def test_an_experiment_that_the_paper_has_no_figure_for_has_no_verdict(tmp_path: Path) -> None:
-    write(tmp_path, "a.json", recipe="digits", experiment=None)
-    cells = [cell.strip() for cell in results.table(results.read(tmp_path)).splitlines()[-1].split("|")]
-    assert cells[4:6] == ["", ""]
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three runs: the shipped one, the same with another seed on another machine, and one that was ended sooner."""
+    shipped = json.loads((RESULTS / "mnist-modern-seed0.json").read_text())
+    other = {**shipped, "seed": 1, "device": "NVIDIA H100", "test": {**shipped["test"], "errors": 47, "error": 0.47}}
+    settings = {**shipped["settings"], "train": {**shipped["settings"]["train"], "epochs": 2}}
+    shorter = {**shipped, "recipe": "mnist-modern-modified", "epochs": 2, "settings": settings}
+    for number, summary in enumerate((shipped, other, shorter)):
+        (tmp_path / f"{number}.json").write_text(json.dumps(summary))
+    return tmp_path
 
 
-def test_lines_are_ordered_by_recipe_and_seed_whatever_the_files_are_called(tmp_path: Path) -> None:
-    write(tmp_path, "1.json", seed=10)
-    write(tmp_path, "2.json", seed=9)
-    write(tmp_path, "3.json", recipe="digits")
-    assert [(one["recipe"], one["seed"]) for one in results.read(tmp_path)] == [("digits", 3), ("mnist", 9), ("mnist", 10)]
+def test_a_figures_row_shows_mean_deviation_runs_verdict_and_cost_for_each_protocol(folder: Path) -> None:
+    figures, _ = tables(printed(folder))
+    (mnist,) = (row for row in figures if row[0] == "Table 4")
+    assert mnist[:6] == ["Table 4", "mnist", "NIN + dropout", "0.47", "", "not run"]
+    assert mnist[7:] == [
+        "0.52 ± 0.07 (n = 2)",
+        "within noise",
+        "23.0 min each, AMD EPYC, 2 cores, bfloat16; NVIDIA H100, bfloat16",
+    ]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"recipe": "mnist", "seed": 0}'])
-def test_a_file_that_is_no_summary_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / "odd.json").write_text(content)
-    with pytest.raises(NinOnnxError, match=r"odd\.json"):
-        results.read(tmp_path)
+def test_a_run_shows_interval_and_where_it_comes_from(folder: Path) -> None:
+    _, runs = tables(printed(folder))
+    first = runs[0]
+    assert first[:6] == ["mnist-modern", "0", "", "0.57 [0.44, 0.74]", "within noise", "12"]
+    assert "train official, 91fd7a250495; test official, ffebde4273aa" in first
+    assert first[-1] == "39360b55d0c1 |" or first[-1] == "39360b55d0c1"
 
 
-def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NinOnnxError, match="holds no results"):
-        results.read(tmp_path / "nothing")
+def test_a_run_that_was_ended_sooner_shows_what_differs_and_no_verdict(folder: Path) -> None:
+    _, runs = tables(printed(folder))
+    assert runs[2][:6] == ["mnist-modern", "0", "train.epochs = 2 (12)", "0.57 [0.44, 0.74]", "", "2"]
 
 
-def test_the_readme_shows_the_table_that_the_command_prints() -> None:
-    assert results.table(results.read(ROOT / "results")) in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_what_is_missing_has_a_command_that_runs_it(folder: Path) -> None:
+    lines = printed(folder, "--missing").splitlines()
+    assert lines[0].split() == ["Table", "4", "0.47", "%", "nin-onnx", "train", "mnist-modern", "--seed", "2"]
+    listed = json.loads(printed(folder, "--missing", "--json"))["missing"]
+    assert [run["command"] for run in listed] == [line.partition("%  ")[2] for line in lines]
+
+
+def test_json_tells_the_figures_and_every_run(folder: Path) -> None:
+    told = json.loads(printed(folder, "--json"))
+    (mnist,) = (row for row in told["figures"] if row["published"]["place"] == "Table 4")
+    assert mnist["modern"]["seeds"] == [0, 1]
+    assert mnist["modern"]["mean"] == pytest.approx(0.52)
+    assert mnist["paper"]["verdict"] == {"word": "not run"}
+    assert [run["counts"] for run in told["runs"]] == [True, True, False]
+
+
+def test_the_readme_shows_the_tables_that_the_command_prints() -> None:
+    assert printed(RESULTS) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_result_that_is_kept_is_of_the_official_data() -> None:
+    for run in json.loads(printed(RESULTS, "--json"))["runs"]:
+        assert run["dataset"]["provenance"] == run["test"]["provenance"] == "official"

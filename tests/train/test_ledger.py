@@ -1,0 +1,260 @@
+"""The ledger: which runs count for which figure, what they say of it together, and what is missing."""
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nin_onnx.errors import NinOnnxError
+from nin_onnx.train import ledger, recipe
+from nin_onnx.train.ledger import Missing, Outcome
+
+Write = Callable[..., None]
+SIZES = {"mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "digits": 360}
+
+
+def summary(name: str, *overrides: str, seed: int = 0, errors: int = 60, **changes: Any) -> dict[str, Any]:
+    """What `nin-onnx train NAME --set …` leaves, as far as the ledger reads it."""
+    settings = recipe.load(name, overrides)
+    described = {"name": settings.dataset, "provenance": "official", "fingerprint": "fedcba9876543210"}
+    images = SIZES[settings.dataset]
+    return {
+        "recipe": settings.name,
+        "experiment": settings.experiment,
+        "seed": seed,
+        "epochs": settings.train.epochs,
+        "seconds": 90.0,
+        "images_per_second": 1333.3,
+        "settings": asdict(settings),
+        "device": "cpu",
+        "precision": "bfloat16",
+        "hardware": {"processor": "Some CPU", "cores": 2},
+        "versions": {"torch": "2.13.0", "python": "3.11.7"},
+        "commit": "abc123",
+        "dataset": {**described, "split": "train", "images": 60_000},
+        "test": {**described, "split": "test", "images": images, "errors": errors, "error": 100 * errors / images},
+    } | changes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    """Puts a summary into the folder, under the next number."""
+
+    def put(*arguments: Any, **changes: Any) -> None:
+        number = len(list(folder.iterdir()))
+        (folder / f"{number}.json").write_text(json.dumps(summary(*arguments, **changes)))
+
+    return put
+
+
+def outcomes(folder: Path, place: str = "Table 4") -> tuple[Outcome | None, Outcome | None]:
+    """Of the first figure in that place: by the paper's protocol, and the modern one."""
+    row = next(row for row in ledger.rows(ledger.read(folder)) if row.published.place == place)
+    return row.paper, row.modern
+
+
+def test_there_is_a_row_for_each_figure_of_the_papers_own_networks(folder: Path) -> None:
+    found = [(row.published.place, row.published.error) for row in ledger.rows(ledger.read(folder))]
+    assert found == [
+        ("Table 1", 10.41),
+        ("Table 1", 8.81),
+        ("§4.2", 14.51),
+        ("Table 2", 35.68),
+        ("Table 3", 2.35),
+        ("Table 4", 0.47),
+        ("Table 5", 11.59),
+        ("Table 5", 10.88),
+        ("Table 5", 10.41),
+        ("§4.6", 17.56),
+        ("§4.6", 15.99),
+        ("§4.6", 16.46),
+    ]
+
+
+def test_every_shipped_recipe_of_an_experiment_has_its_place_and_its_turn(folder: Path) -> None:
+    rows = ledger.rows(ledger.read(folder))
+    placed = {outcome.recipe for row in rows for outcome in (row.paper, row.modern) if outcome}
+    shipped = {name for name in recipe.shipped() if recipe.load(name).experiment}
+    assert placed == shipped == {name for name, _ in ledger.ORDER}
+
+
+def test_several_seeds_are_a_mean_and_the_standard_deviation_of_a_sample(folder: Path, write: Write) -> None:
+    for seed, errors in enumerate((44, 47, 50)):
+        write("mnist-modern", seed=seed, errors=errors)
+    paper, modern = outcomes(folder)
+    assert paper
+    assert (paper.entries, paper.mean, paper.verdict) == ((), None, None)
+    assert modern
+    assert modern.mean == pytest.approx(0.47)
+    assert modern.standard_deviation == pytest.approx(statistics.stdev((0.44, 0.47, 0.50)))
+    assert modern.verdict
+    assert modern.verdict.word == "reached"
+
+
+@pytest.mark.parametrize(
+    ("errors", "word"),
+    [((47, 47, 48), "within noise"), ((59, 59), "within noise"), ((59, 60), "fell short"), ((60,), "fell short")],
+)
+def test_the_mean_is_judged_as_one_run_with_so_many_errors(
+    errors: tuple[int, ...], word: str, folder: Path, write: Write
+) -> None:
+    """59 of 10,000 at a rate of 0.47 % have p = 0.0502, 60 have 0.0377: scipy.stats.binom.sf(errors - 1, 10000, 0.0047)."""
+    for seed, made in enumerate(errors):
+        write("mnist", seed=seed, errors=made)
+    paper, _ = outcomes(folder)
+    assert paper
+    assert paper.verdict
+    assert paper.verdict.word == word
+
+
+def test_a_run_with_other_settings_than_the_recipe_has_now_is_kept_and_not_averaged(folder: Path, write: Write) -> None:
+    earlier = asdict(recipe.load("mnist-modern"))
+    earlier["train"]["epochs"] = 20
+    write("mnist-modern", errors=99, settings=earlier)
+    write("mnist-modern", errors=47)
+    _, modern = outcomes(folder)
+    assert modern
+    assert len(modern.entries) == 1
+    assert modern.mean == pytest.approx(0.47)
+    changed = next(entry for entry in ledger.read(folder) if not entry.counts)
+    assert changed.changes == {"train.epochs": (20, 12)}
+    verdict = changed.accuracy().verdict
+    assert verdict
+    assert verdict.word == "fell short"
+
+
+def test_a_setting_that_is_newer_than_the_run_is_at_its_default_and_what_decides_nothing_is_left_out(
+    folder: Path, write: Write
+) -> None:
+    settings = json.loads(json.dumps(asdict(recipe.load("mnist-modern"))))
+    del settings["network"]["dropout_scaling"], settings["train"]["test_curve"], settings["folder"]
+    settings["name"], settings["train"]["micro_batch"] = "mnist", 64
+    write("mnist-modern", settings=settings)
+    write("mnist-modern", "train.test_curve=true", seed=1)
+    assert [entry.changes for entry in ledger.read(folder)] == [{}, {}]
+
+
+def test_a_run_that_was_overridden_is_no_result_and_has_no_verdict(folder: Path, write: Write) -> None:
+    write("cifar10", "train.epochs=24", errors=2000)
+    paper, _ = outcomes(folder, "Table 1")
+    assert paper
+    assert paper.entries == ()
+    (entry,) = ledger.read(folder)
+    assert entry.accuracy().verdict is None
+    assert ("cifar10", 0) in [(run.recipe, run.seed) for run in ledger.missing([entry])]
+
+
+def test_a_run_that_was_tested_on_a_part_only_is_no_result(folder: Path, write: Write) -> None:
+    write("mnist", errors=0, test={**summary("mnist")["test"], "images": 100, "errors": 0})
+    paper, _ = outcomes(folder)
+    assert paper
+    assert paper.entries == ()
+
+
+def test_an_unofficial_copy_among_the_runs_stands_in_the_verdict(folder: Path, write: Write) -> None:
+    write("mnist", errors=40)
+    write("mnist", seed=1, errors=40, test={**summary("mnist", errors=40)["test"], "provenance": "unofficial copy"})
+    paper, _ = outcomes(folder)
+    assert paper
+    assert str(paper.verdict) == "reached (unofficial copy)"
+
+
+def test_the_same_run_collected_twice_counts_once_and_another_of_the_same_seed_does_not_vanish(
+    folder: Path, write: Write
+) -> None:
+    write("mnist", errors=40)
+    write("mnist", errors=40)
+    write("mnist", errors=41)
+    assert [entry.summary["test"]["errors"] for entry in ledger.read(folder)] == [40, 41]
+
+
+def test_a_recipe_of_ones_own_is_listed_and_counts_for_nothing(folder: Path, write: Write) -> None:
+    write("mnist", errors=40, recipe="mine")
+    (entry,) = ledger.read(folder)
+    assert entry.changes is None
+    paper, _ = outcomes(folder)
+    assert paper
+    assert paper.entries == ()
+
+
+def test_runs_are_ordered_by_recipe_and_seed_whatever_the_files_are_called(folder: Path, write: Write) -> None:
+    write("mnist", seed=10)
+    write("mnist", seed=9)
+    write("digits", seed=3)
+    found = [(entry.recipe, entry.summary["seed"]) for entry in ledger.read(folder)]
+    assert found == [("digits", 3), ("mnist", 9), ("mnist", 10)]
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"recipe": "mnist", "seed": 0}', json.dumps({**summary("mnist"), "settings": {}})]
+)
+def test_a_file_that_is_no_summary_is_named(folder: Path, content: str) -> None:
+    (folder / "odd.json").write_text(content)
+    with pytest.raises(NinOnnxError, match=r"odd\.json"):
+        ledger.read(folder)
+
+
+def test_a_folder_that_is_absent_is_named(folder: Path) -> None:
+    with pytest.raises(NinOnnxError, match=r"'.*nothing' holds no results"):
+        ledger.read(folder / "nothing")
+
+
+def test_what_is_missing_comes_in_the_order_of_value_and_what_was_run_does_not_come(folder: Path, write: Write) -> None:
+    write("mnist-modern")
+    lacking = ledger.missing(ledger.read(folder))
+    assert lacking[:3] == [Missing("mnist-modern", 1), Missing("mnist-modern", 2), Missing("cifar10-augmented-modern", 0)]
+    assert lacking[-1] == Missing("svhn", 0)
+    assert len(lacking) == sum(seeds for _, seeds in ledger.ORDER) - 1
+
+
+def test_more_seeds_come_after_all_that_the_order_asks_for(folder: Path) -> None:
+    lacking = ledger.missing(ledger.read(folder), ("cifar10", "digits", "mnist-modern"), seeds=4)
+    assert [(run.recipe, run.seed) for run in lacking] == [
+        *(("mnist-modern", seed) for seed in range(3)),
+        ("cifar10", 0),
+        ("digits", 0),
+        ("cifar10", 1),
+        ("digits", 1),
+        ("cifar10", 2),
+        ("digits", 2),
+        ("mnist-modern", 3),
+        ("cifar10", 3),
+        ("digits", 3),
+    ]
+
+
+def test_one_seed_is_one_of_each(folder: Path) -> None:
+    assert ledger.missing(ledger.read(folder), ("mnist-modern",), seeds=1) == [Missing("mnist-modern", 0)]
+
+
+def curve(epochs: int, error: float) -> list[dict[str, Any]]:
+    point = {"learning_rate": 0.1, "train_loss": 1.0, "train_error": 50.0, "validation_error": None, "test_error": error}
+    return [{"epoch": epoch, **point} for epoch in range(1, epochs + 1)]
+
+
+def test_a_run_that_was_ended_sooner_is_compared_with_figure_3_over_its_last_five_epochs(folder: Path, write: Write) -> None:
+    write("cifar10", "train.epochs=24", "train.test_curve=true", curve=curve(24, 23.0))
+    (comparison,) = ledger.compare_figure3(ledger.read(folder))
+    assert (comparison.first_epoch, comparison.last_epoch) == (20, 24)
+    assert comparison.ours == pytest.approx(23.0)
+    assert comparison.paper == pytest.approx(22.7 - 6 / 8 * (22.7 - 21.1))  # .227 at epoch 16, .211 at 24: at 22, their middle
+    assert comparison.difference == pytest.approx(23.0 - 21.5)
+    assert "seed 0, 24 epochs" in comparison.run
+
+
+def test_what_is_not_the_papers_run_or_has_no_test_curve_is_not_compared_with_figure_3(folder: Path, write: Write) -> None:
+    write("cifar10", "optimizer.learning_rate=0.05", curve=curve(24, 23.0))
+    write("cifar10-modern", curve=curve(24, 23.0))
+    write("cifar10", seed=1, curve=[{**point, "test_error": None} for point in curve(24, 23.0)])
+    write("cifar10", seed=2)
+    assert ledger.compare_figure3(ledger.read(folder)) == []
