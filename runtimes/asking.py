@@ -10,7 +10,7 @@ from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.process import run_job
 from nin_onnx.runtimes.registry import RUNTIMES, runtime
 
-__all__ = ["Conditions", "ask"]
+__all__ = ["Conditions", "as_given", "ask"]
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,13 @@ def ask(name: str, model: ModelFile, feeds: Mapping[str, Feed], folder: Path, co
     if "dataset" in wanted:
         whole = wanted["dataset"]
         wanted["dataset"] = replace(whole, images=min(whole.images, conditions.limit or kind.images or whole.images))
-    path = model.path.absolute()
-    job = Job(RUNTIMES[name], str(path), conditions.threads, wanted)
+    job = Job(RUNTIMES[name], str(model.path.absolute()), conditions.threads, wanted)
     answer = run_job(job, folder, conditions.time_limit, conditions.interpreters.get(name))
-    as_given = answer.reason
+    return replace(answer, reason=answer.reason and as_given(answer.reason, model))
+
+
+def as_given(reason: str, model: ModelFile) -> str:
+    """`reason` with the model's path as the user gave it: no report tells where on this machine it lies."""
     for suffix in (".onnx", ".safetensors"):
-        as_given = as_given and as_given.replace(str(path.with_suffix(suffix)), str(model.path.with_suffix(suffix)))
-    return replace(answer, reason=as_given)  # no report tells where on this machine the model lies
+        reason = reason.replace(str(model.path.absolute().with_suffix(suffix)), str(model.path.with_suffix(suffix)))
+    return reason

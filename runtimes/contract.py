@@ -47,6 +47,8 @@ class Facts:
     """The program that it runs in, where that is not Python, and its version."""
     fast_convolution: bool = False
     """Whether convolutions may trade digits for speed, as Winograd's algorithm does; declared by the runtime's file."""
+    pace: str | None = None
+    """What else its times hold, or how it treats a batch, in a few words; declared by the runtime's file."""
 
 
 class Runtime(ABC):

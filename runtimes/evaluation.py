@@ -14,6 +14,7 @@ from nin_onnx.golden import Golden, read_golden
 from nin_onnx.machine import hardware, versions
 from nin_onnx.paper import published
 from nin_onnx.runtimes.asking import Conditions, ask
+from nin_onnx.runtimes.bench import ROUNDS, bench
 from nin_onnx.runtimes.job import Answer, Feed
 from nin_onnx.runtimes.judgement import Yardstick, judge
 from nin_onnx.runtimes.location import locate
@@ -40,6 +41,7 @@ def evaluate(
     require: Sequence[str] = (),
     tolerance: float | None = None,
     repro: Path | None = None,
+    speed: bool = False,
     progress: Callable[[str], object] = lambda runtime: None,
 ) -> Report:
     """Run `model` on `runtimes` (None: all that are known, but for those that are only for asking) and judge each.
@@ -50,6 +52,7 @@ def evaluate(
     has it and what nin-onnx itself needs.
     `require`: runtimes that run though not named, and may not be skipped. `tolerance`: instead of that for the precision.
     `repro`: a folder that gets, for each runtime that failed, what it takes to see that again.
+    `speed`: whether to time all that ran, in turns, when the rest is done.
     `progress` is called with the name of each runtime before it runs. Raises `ModelError` and `UnknownNameError` before
     anything runs; after that whatever a runtime does is an outcome in the report.
     """
@@ -82,6 +85,8 @@ def evaluate(
         if problem is None:
             right = references[0] if references else "reference"
             rows = tuple(locate(row, right, file, feeds["golden"], folder / "located", conditions) for row in rows)
+        if speed:
+            rows = bench(rows, file, golden.images, folder, conditions, progress)
         if repro is not None:
             for row in rows:
                 write_repro(repro, row, file, golden, feeds, answers[row.runtime])
@@ -98,6 +103,7 @@ def evaluate(
             "threads": conditions.threads,
             "time_limit": time_limit,
             "tolerance": tolerance,
+            "rounds": ROUNDS if speed else None,
         },
         hardware=hardware(),
         versions=versions(("numpy", "onnx")),

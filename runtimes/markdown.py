@@ -1,8 +1,11 @@
 """The report as Markdown, short enough for the summary of a CI job."""
 
+from collections.abc import Sequence
+
 import click
 
 from nin_onnx.runtimes.report import Report, Row
+from nin_onnx.runtimes.speed import speed_notes, speed_table
 
 __all__ = ["markdown"]
 
@@ -26,17 +29,24 @@ def markdown(report: Report, *, require_reproduced: bool = False, max_error: flo
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
     name = report.model.card.name if report.model.card else report.model.path.name
     lines = [f"### {'✅' if status == 0 else '❌'} {_cell(name)} on {len(report.rows)} runtime{'s' * (len(report.rows) > 1)}", ""]
-    lines += [f"| {' | '.join(HEADINGS)} |", f"|{' --- |' * len(HEADINGS)}"]
-    lines += [f"| {' | '.join(map(_cell, _cells(row)))} |" for row in report.rows]
+    lines += _table([HEADINGS, *map(_cells, report.rows)])
     unmet = report.unmet(require_reproduced=require_reproduced, max_error=max_error)
     reasons = [f"- **{row.runtime}**: {_cell(_reason(row))}" for row in report.rows if row.outcome != "pass"]
     asked = [f"- {_cell(line)}" for line in unmet if line not in report.unmet()]
     if reasons or asked:
         lines += ["", *reasons, *asked]
+    if speed := speed_table(report):
+        lines += ["", *_table(speed), "", *(f"- {_cell(note)}" for note in speed_notes(report))]
     golden = report.golden or {}
     of = f"agreed on by {' and '.join(golden['references'])}" if golden.get("references") else "stored with the model"
     lines += ["", f"Golden vectors: {golden.get('images', 0)} images, {of}. Model: sha256 `{report.model.sha256[:12]}`."]
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The headings and the rows below them."""
+    headings, *others = (f"| {' | '.join(map(_cell, row))} |" for row in rows)
+    return [headings, f"|{' --- |' * len(rows[0])}", *others]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

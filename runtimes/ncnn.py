@@ -73,6 +73,7 @@ class Ncnn(Runtime):
             device="gpu" if options.use_vulkan_compute else "cpu",
             precision=None if half else "fp32",  # its options are all that it tells
             threads=options.num_threads,
+            pace="does the images of a batch one by one",
         )
 
 

@@ -51,6 +51,7 @@ class OnnxRuntimeNode(Runtime):
             threads=self._told.get("threads"),
             providers=(self._told["provider"],),
             host=self._told["host"],
+            pace="the way to another program and back is part of the time",
         )
 
 

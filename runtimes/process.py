@@ -4,36 +4,33 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nin_onnx
 from nin_onnx.runtimes.job import Answer, Job, read_answer, write_job
 
-__all__ = ["run_job"]
+__all__ = ["run_job", "why_ended", "worker"]
 
 LOG = "log"
 
 
 def run_job(job: Job, folder: Path, time_limit: float, interpreter: Path | None = None) -> Answer:
-    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always an answer.
-
-    `interpreter`: another Python, which brings its own packages and gets nothing of ours but nin-onnx itself.
-    """
-    folder.mkdir()
-    write_job(folder, job)
-    command = [str(interpreter or sys.executable), "-m", "nin_onnx.runtimes.worker", str(folder)]
-    status = _run(command, folder, time_limit, _ourselves(folder) if interpreter else _everything())
-    if status is None:
-        return Answer("error", f"stopped at the time limit of {time_limit:g} s{_last_words(folder)}")
+    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always an answer."""
+    with worker("worker", job, folder, interpreter) as process:
+        try:
+            status = process.wait(time_limit)
+        except subprocess.TimeoutExpired:
+            return Answer("error", f"stopped at the time limit of {time_limit:g} s{_last_words(folder)}")
     if status != 0:
-        return Answer("error", f"{_ending(status)}{_last_words(folder)}")
+        return Answer("error", why_ended(status, folder))
     try:
         answer = read_answer(folder)
     except ValueError as error:
         return Answer("error", f"the worker's result cannot be read ({error})")
     if answer is None:
-        return Answer("error", f"the worker ended without a result{_last_words(folder)}")
+        return Answer("error", why_ended(status, folder))
     if answer.outcome == "done" and answer.feeds.keys() != job.feeds.keys():
         return Answer("error", f"the worker's result cannot be read (it holds {sorted(answer.feeds)}, not {sorted(job.feeds)})")
     return answer
@@ -52,17 +49,23 @@ def _ourselves(folder: Path) -> str:
     return str(alone)
 
 
-def _run(command: list[str], folder: Path, time_limit: float, search_path: str) -> int | None:
-    """The exit status of `command`, or None where the time limit came first."""
+@contextmanager
+def worker(module: str, job: Job, folder: Path, interpreter: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs our `module` for `job` in the new `folder`; when the block ends, so does all that it started.
+
+    `interpreter`: another Python, which brings its own packages and gets nothing of ours but nin-onnx itself.
+    """
+    folder.mkdir()
+    write_job(folder, job)
     environment = os.environ | {
-        "PYTHONPATH": search_path,
+        "PYTHONPATH": _ourselves(folder) if interpreter else _everything(),
         "PYTHONUNBUFFERED": "1",
         "ORT_DISABLE_TELEMETRY": "1",  # from version 1.29 on, to import ONNX Runtime is to report to its makers
     }
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,  # never written to: it closes when this process ends, and the worker ends with it
+            [str(interpreter or sys.executable), "-m", f"nin_onnx.runtimes.{module}", str(folder)],
+            stdin=subprocess.PIPE,  # it closes when this process ends, and the worker ends with it
             stdout=log,
             stderr=log,
             cwd=folder,  # where a core dump may fall
@@ -70,9 +73,7 @@ def _run(command: list[str], folder: Path, time_limit: float, search_path: str) 
             start_new_session=True,  # a group of its own: Ctrl-C reaches this process only, which ends the whole group
         )
         try:
-            return process.wait(time_limit)
-        except subprocess.TimeoutExpired:
-            return None
+            yield process
         finally:
             _end(process)
 
@@ -89,14 +90,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _ending(status: int) -> str:
-    if status > 0:
-        return f"the worker ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+def why_ended(status: int, folder: Path) -> str:
+    """What the exit status of a worker says, and its last words."""
+    if status == 0:
+        ending = "the worker ended without a result"
+    elif status > 0:
+        ending = f"the worker ended with status {status}"
+    else:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        ending = f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+    return ending + _last_words(folder)
 
 
 def _last_words(folder: Path) -> str:

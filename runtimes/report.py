@@ -10,10 +10,13 @@ from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import Parity
 from nin_onnx.verdict import Accuracy
 
-__all__ = ["SCHEMA", "LabelChanges", "Outcome", "Report", "Row"]
+__all__ = ["LONGEST", "SCHEMA", "LabelChanges", "Outcome", "Report", "Row", "Timing"]
 
 SCHEMA = 1
 """Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
+
+LONGEST = 1.0
+"""Seconds that a batch may take where runtimes are timed; larger ones are left out."""
 
 Outcome = Literal["pass", "fail", "skipped", "error"]
 
@@ -29,6 +32,19 @@ class LabelChanges:
     """Where the two ran in different precisions: how likely errors that differ so are by chance (exact McNemar test)."""
     margin: float | None = None
     """The largest by which the other had decided an image that changed, over the largest of its logits."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long batches of one size take, over the rounds in which the runtimes took turns."""
+
+    batch: int
+    rounds: tuple[float, ...]
+    """The median of each round, in milliseconds a batch."""
+    milliseconds: float
+    """Their median."""
+    images_per_second: float
+    """The same as throughput."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Row:
     """Where it failed: the first node whose output differs, where that was found."""
     memory: int | None = None
     """Bytes at the peak, over all its processes; None where the system does not tell."""
+    speed: tuple[Timing, ...] = ()
+    """Where it was asked for, from the smallest batch on; without those that would take too long."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from textwrap import wrap
 import click
 
 from nin_onnx.runtimes.report import Report, Row
+from nin_onnx.runtimes.speed import speed_notes, speed_table
 
 __all__ = ["table"]
 
@@ -21,7 +22,7 @@ def table(report: Report, *, require_reproduced: bool = False, max_error: float 
     With colours, which `click.echo` takes out where no terminal is.
     """
     unmet = report.unmet(require_reproduced=require_reproduced, max_error=max_error)
-    return "\n".join([*_head(report), "", *_rows(report), "", *_foot(report, unmet)])
+    return "\n".join([*_head(report), "", *_rows(report), "", *_speed(report), *_foot(report, unmet)])
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -76,6 +77,17 @@ def _rows(report: Report) -> Iterator[str]:
         yield f"{aligned(cell, ['runtime'])}  {outcome}  " + f"\n{indent}".join(lines)
 
 
+def _speed(report: Report) -> Iterator[str]:
+    """A second table where the runtimes were timed."""
+    lines = speed_table(report)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, (name, *figures) in enumerate(lines):
+        cells = [name.ljust(widths[0]), *(figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True))]
+        yield click.style("  ".join(cells).rstrip(), bold=number == 0 or None)
+    if lines:
+        yield ""
+
+
 def _cells(row: Row) -> dict[str, str]:
     cells = {"runtime": row.runtime, "outcome": row.outcome}
     if row.facts:
@@ -102,6 +114,8 @@ def _foot(report: Report, unmet: tuple[str, ...]) -> Iterator[str]:
     against = next((row.label_changes.against for row in report.rows if row.label_changes), None)
     if against:
         yield click.style(f"changes: labels other than those of {against}, on the images that both did", dim=True)
+    for note in speed_notes(report):
+        yield click.style(note, dim=True)
     passed = sum(row.outcome == "pass" for row in report.rows)
     skipped = sum(row.outcome == "skipped" for row in report.rows)
     if skipped == len(report.rows):

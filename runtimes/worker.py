@@ -7,7 +7,9 @@ import threading
 import time
 import traceback
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -16,27 +18,37 @@ from nin_onnx.runtimes.contract import Runtime, Unusable
 from nin_onnx.runtimes.job import Answer, Feed, Job, Outputs, read_job, write_answer
 from nin_onnx.runtimes.registry import import_runtime
 
-__all__ = ["main"]
+__all__ = ["follow", "load", "main", "outcome"]
 
 
 def main(folder: Path) -> None:
     """Do the job in `folder` and leave the answer there."""
+    write_answer(folder, outcome(lambda: work(read_job(folder))))
+
+
+def outcome(do: Callable[[], Answer]) -> Answer:
+    """What comes of it: whatever a runtime raises is its outcome."""
     try:
-        answer = work(read_job(folder))
+        return do()
     except Unusable as reason:
-        answer = Answer("skipped", reason.reason, reason.install)
-    except Exception as error:  # whatever a runtime raises is its outcome
+        return Answer("skipped", reason.reason, reason.install)
+    except Exception as error:
         traceback.print_exc()
-        answer = Answer("error", ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]]))
-    write_answer(folder, answer)
+        return Answer("error", ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]]))
 
 
-def work(job: Job) -> Answer:
-    """Load the runtime, run every feed, and ask what ran, if anything did."""
+def load(job: Job) -> Runtime:
+    """The runtime of `job`, with the model loaded."""
     kind = import_runtime(job.runtime)
     kind.check()  # once more: this Python may be another
     runtime = kind()
     runtime.load(Path(job.model), job.threads)
+    return runtime
+
+
+def work(job: Job) -> Answer:
+    """Load the runtime, run every feed, and ask what ran, if anything did."""
+    runtime = load(job)
     feeds = {name: run(runtime, feed) for name, feed in job.feeds.items()}
     return Answer("done", facts=runtime.facts() if feeds else None, feeds=feeds, memory=peak_memory())
 
@@ -57,16 +69,17 @@ def run(runtime: Runtime, feed: Feed) -> Outputs:
     return Outputs({name: np.concatenate(parts) for name, parts in kept.items()}, tuple(batches))
 
 
-def end_with_parent() -> None:
-    """End this process and all that it started when the other end of standard input closes: when `eval` ends, however it does."""
-    os.read(0, 1)
+def follow(turns: SimpleQueue[bytes]) -> None:
+    """Hand on what comes in; end this process and all that it started when no more can: when `eval` ends, however it does."""
+    while byte := os.read(0, 1):
+        turns.put(byte)
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=follow, args=(SimpleQueue(),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(0)  # the answer is given: a runtime that hangs or crashes while it is torn down cannot take it back

@@ -80,6 +80,9 @@ class FiniteRange(click.FloatRange):
     metavar="DIR",
     help="Write what it takes to see each failure again: model, inputs, both outputs, versions.",
 )
+@click.option(
+    "--bench", is_flag=True, help="Time the runtimes too, in turns: latency alone, throughput in batches of 32 and 128."
+)
 @click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML too: a case for each runtime and check.")
 @click.option("--markdown", "summary", type=FILE, metavar="FILE", help="Write Markdown too, as for the summary of a CI job.")
 @click.option("--require-reproduced", is_flag=True, help="Fail unless the paper's figure is reached, or missed by noise alone.")
@@ -98,6 +101,7 @@ def evaluate(
     require: tuple[str, ...],
     tolerance: float | None,
     repro: Path | None,
+    bench: bool,
     junit: Path | None,
     summary: Path | None,
     require_reproduced: bool,
@@ -131,6 +135,7 @@ def evaluate(
         require=require,
         tolerance=tolerance,
         repro=repro,
+        speed=bench,
         progress=_announce,
     )
     status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)

@@ -268,6 +268,69 @@ class ChangesLabelsInBf16(ChangesLabels):
         return Facts(precision="bf16")
 
 
+class NotesItsRuns(Healthy):
+    """When each began and ended, by the clock that all processes of the machine share, and how many images it had."""
+
+    def run(self, images: NDArray[Any]) -> Outputs:
+        start = time.monotonic()
+        outputs = super().run(images)
+        with Path(f"{os.environ[IDS]}-runs").open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {start} {time.monotonic()} {len(images)}\n")
+        return outputs
+
+
+class NotesItsRunsToo(NotesItsRuns):
+    pass
+
+
+class SleepsTenMilliseconds(Healthy):
+    """For each image of a batch, beside what it takes."""
+
+    def run(self, images: NDArray[Any]) -> Outputs:
+        time.sleep(0.01 * len(images))
+        return super().run(images)
+
+
+class FallsWhenTimed(Healthy):
+    """In the batch of 128, which comes when it is timed alone."""
+
+    def run(self, images: NDArray[Any]) -> Outputs:
+        if len(images) == 128:
+            self.fall()
+        return super().run(images)
+
+    def fall(self) -> None:
+        raise NotImplementedError
+
+
+class SegfaultsWhenTimed(FallsWhenTimed):
+    def fall(self) -> None:
+        ctypes.string_at(0)
+
+
+class RaisesWhenTimed(FallsWhenTimed):
+    def fall(self) -> None:
+        raise RuntimeError("no batch above 32")
+
+
+class ExitsWhenTimed(FallsWhenTimed):
+    def fall(self) -> None:
+        os._exit(0)
+
+
+class WritesRubbishWhenTimed(FallsWhenTimed):
+    def fall(self) -> None:
+        Path("turn-0").mkdir()
+        Path("turn-0", "result.json").write_text("{rubbish", encoding="utf-8")
+        time.sleep(600)
+
+
+class HangsWhenTimed(FallsWhenTimed):
+    def fall(self) -> None:
+        start_child()
+        time.sleep(600)
+
+
 class CompilesToF32(OpenVinoBf16):
     def computed_in(self) -> set[str]:
         return {"f32"}

@@ -114,6 +114,37 @@ def test_every_fault_has_its_outcome_and_touches_nothing_else(
     assert list(temporary.iterdir()) == []
 
 
+FALLS = {
+    "SegfaultsWhenTimed": "when it was timed: killed by SIGSEGV",
+    "RaisesWhenTimed": "when it was timed: RuntimeError: no batch above 32",
+    "ExitsWhenTimed": "when it was timed: the worker ended without a result",
+    "WritesRubbishWhenTimed": "when it was timed: the worker's result cannot be read (JSONDecodeError: ",
+}
+
+
+@pytest.mark.parametrize(
+    "falls",
+    [FALLS, pytest.param({"HangsWhenTimed": "when it was timed: stopped at the time limit of 9 s"}, marks=pytest.mark.slow)],
+)
+def test_whoever_falls_in_its_turn_is_an_error_and_leaves_the_others_whole(
+    tiny_model: Writer,
+    made_up: Register,
+    falls: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    temporary: Path,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("nin_onnx.runtimes.bench.ROUNDS", 2)
+    report = evaluate(tiny_model(), runtimes=["onnxruntime", *map(made_up, falls), "reference"], speed=True, time_limit=9)
+    first, *fallen, last = report.rows
+    assert {row.runtime: row.reason and row.reason[: len(falls[row.runtime])] for row in fallen} == falls
+    assert [(row.outcome, row.speed) for row in fallen] == [("error", ())] * len(falls)
+    assert [(row.outcome, len(row.speed)) for row in (first, last)] == [("pass", 3)] * 2
+    assert report.exit_status() == 1
+    assert all_end(noted(tmp_path / "ids", at_least=2 * len(falls)))
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_runtime_that_hangs_is_ended_within_five_seconds_of_its_time_limit(tiny_model: Writer, made_up: Register) -> None:
     start = time.monotonic()
     report = evaluate(tiny_model(), runtimes=[made_up("Hangs")], time_limit=2)

@@ -78,6 +78,24 @@ def test_a_reason_with_characters_that_xml_cannot_hold_is_still_xml(report: Repo
     assert JUnitXml.fromstring(junit(replace(report, rows=(bad,))).encode()).errors == 1
 
 
+def test_where_it_was_asked_for_json_and_markdown_tell_how_fast(
+    tiny_model: Writer, schema: dict[str, Any], tmp_path: Path
+) -> None:
+    options = ["--bench", "--json", "--runtime", "reference", "--markdown", str(tmp_path / "r.md")]
+    result = CliRunner().invoke(cli, ["eval", str(tiny_model()), *options], standalone_mode=False)
+    values = json.loads(result.stdout)
+    jsonschema.validate(values, schema)
+    speed = values["rows"][0]["speed"]
+    assert [(timing["batch"], len(timing["rounds"])) for timing in speed] == [(1, 5), (32, 5), (128, 5)]
+    (line,) = (
+        line for line in (tmp_path / "r.md").read_text(encoding="utf-8").splitlines() if line.startswith("| reference | not")
+    )
+    assert [cell.strip() for cell in line.split("|")][3:8:2] == [
+        f"{speed[0]['milliseconds']:.2f}",
+        *(f"{timing['images_per_second']:,.0f}" for timing in speed[1:]),
+    ]
+
+
 def test_the_markdown_table_has_a_row_for_each_runtime_and_a_line_for_each_reason(report: Report) -> None:
     lines = markdown(report).splitlines()
     table = [line for line in lines if line.startswith("|")]

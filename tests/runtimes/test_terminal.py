@@ -13,7 +13,7 @@ from nin_onnx.paper import published
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
-from nin_onnx.runtimes.report import LabelChanges, Report, Row
+from nin_onnx.runtimes.report import LabelChanges, Report, Row, Timing
 from nin_onnx.runtimes.terminal import table
 from nin_onnx.verdict import measure
 
@@ -118,6 +118,27 @@ def test_columns_that_nobody_fills_are_left_out(report: Report) -> None:
     shown = lines(replace(report, rows=(bare,), dataset=None, published=None))
     assert "data    none: judged by the golden vectors alone" in shown
     assert next(line for line in shown if line.startswith("runtime")).split("  ")[-1].strip() == "difference"
+
+
+def test_the_speed_stands_in_a_table_of_its_own_with_what_has_to_be_known(report: Report) -> None:
+    first, second, *others = report.rows
+    assert second.facts
+    quick = (Timing(1, (0.5, 0.25, 1.0), 0.5, 2000.0), Timing(32, (16.0, 8.0, 32.0), 16.0, 2000.0))
+    slow = replace(second, facts=replace(second.facts, threads=None, pace="one by one"), speed=quick[:1])
+    text = lines(replace(report, rows=(replace(first, speed=quick), slow, *others)))
+    start = text.index(next(line for line in text if line.startswith("runtime") and "threads" in line))
+    assert text[start - 1] == ""
+    assert [" ".join(line.split()) for line in text[start : start + 4]] == [
+        "runtime threads ms at 1 range images/s at 32 range",
+        "pytorch 2 0.50 0.25-1.00 2,000 1,000-4,000",
+        "onnxruntime not told 0.50 0.25-1.00 -",
+        "",
+    ]
+    assert text[-4:-1] == [
+        "at 32: in batches of 32, median and range of 3 rounds in which the runtimes took turns",
+        "-: a batch would take more than 1 s",
+        "onnxruntime: one by one",
+    ]
 
 
 def test_the_outcomes_are_coloured(report: Report) -> None:
