@@ -1,15 +1,18 @@
 """A run becomes a model folder: the graph, the weights it was made from, and its golden vectors.
 
+README.md            its card, for readers
 model.onnx           the classifier, raw pixels in, with its card
 model.safetensors    the same in PyTorch
 test_data_set_0/     golden vectors
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nin_onnx import atomic
+from nin_onnx import atomic, model_card
 from nin_onnx.card import Card, write_card
 from nin_onnx.errors import RunError, require
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
@@ -18,7 +21,7 @@ from nin_onnx.machine import versions
 
 __all__ = ["Export", "export_run"]
 
-WRITTEN = {"model.onnx", "model.safetensors", FOLDER}  # an export replaces a folder of these, and no other
+WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER}  # an export replaces a folder of these, and no other
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class Export:
     passes: tuple[PassResult, ...]
 
 
-def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] = PASSES) -> Export:
+def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] = PASSES, licence: str | None = None) -> Export:
     """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
 
+    `licence` is that of the weights, as SPDX writes it.
     The model folder is moved to its place when every check has passed, instead of an earlier one; otherwise nothing is
     written. Raises `RunError` for a folder without checkpoint or an `out` that is something else, `ExportError` where a
     check fails.
@@ -64,6 +68,9 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
         preprocessing=recipe.preprocessing,
         recipe=recipe.name,
         seed=checkpoint.seed,
+        fit=recipe.folder.fit if recipe.folder else "stretch",
+        licence=licence,
+        test=_tested(folder),
         experiment=recipe.experiment,
         dataset=checkpoint.dataset,
         golden=golden.hash,
@@ -76,9 +83,18 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     content = model.SerializeToString(deterministic=True)
     with atomic.whole_folder(target) as staging:
         (staging / "model.onnx").write_bytes(content)
+        (staging / "README.md").write_text(model_card.render(card, table.class_maps), encoding="utf-8")
         shutil.copyfile(source, staging / "model.safetensors")
         write_golden(staging, golden)
     return Export(target / "model.onnx", len(content), card, tuple(results))
+
+
+def _tested(folder: Path) -> Mapping[str, Any] | None:
+    """What the run's summary says of the test data; None where it was not looked at."""
+    from nin_onnx.train.run import Run
+
+    found: Mapping[str, Any] | None = Run(folder).summary().get("test") if (folder / "summary.json").exists() else None
+    return found
 
 
 def _check_replaceable(target: Path) -> None:

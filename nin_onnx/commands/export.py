@@ -13,15 +13,16 @@ __all__ = ["export"]
 @click.command(short_help="Export a run as one ONNX file that takes raw pixels.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The model's folder.  [default: RUN/model]")
+@click.option("--licence", help="Licence of the weights, as SPDX writes it (Apache-2.0): for the card.")
 @json_option
-def export(run: Path, out: Path | None, as_json: bool) -> None:
+def export(run: Path, out: Path | None, licence: str | None, as_json: bool) -> None:
     """Export the trained network in the folder RUN as one ONNX file that takes raw pixels.
 
     The graph is simplified, and checked against PyTorch in float64; where they differ, no file is written.
     """
     from nin_onnx.export import export_run
 
-    result = export_run(run, out)
+    result = export_run(run, out, licence=licence)
     if as_json:
         passes = [asdict(one) for one in result.passes]
         print_json({"model": str(result.model), "bytes": result.size, "passes": passes, "card": asdict(result.card)})

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from nin_onnx.export import Export, export_run, exporter
 from nin_onnx.export.passes import PASSES, Pass
 from nin_onnx.export.passes.check_golden import check_golden
 from nin_onnx.golden import FOLDER, Golden, golden_images, read_golden
+from nin_onnx.model_card import render
 
 CHECKOUT = Path(nin_onnx.__file__).parents[1]
 
@@ -53,7 +55,7 @@ def test_a_model_folder_holds_the_graph_its_weights_and_its_golden_vectors(expor
     assert exported.model == run / "model" / "model.onnx"
     files = contents(run / "model")
     outputs = [f"{FOLDER}/output_{i}.pb" for i in range(3)]
-    assert sorted(files) == ["model.onnx", "model.safetensors", f"{FOLDER}/input_0.pb", *outputs]
+    assert sorted(files) == ["README.md", "model.onnx", "model.safetensors", f"{FOLDER}/input_0.pb", *outputs]
     assert len(files["model.onnx"]) == exported.size
     assert files["model.safetensors"] == (run / "model.safetensors").read_bytes()
 
@@ -85,6 +87,23 @@ def test_the_card_says_what_the_run_said(exported: Export, model: onnx.ModelProt
     assert card.preprocessing == ("scale", "standardise")
     assert (card.dataset["name"], card.dataset["images"], card.dataset["fingerprint"]) == ("digits", 64, "f" * 64)
     assert model.graph.name == "nin-digits"
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_the_card_carries_the_runs_test_error_and_the_licence_that_was_given(own_run: Path) -> None:
+    test = {"name": "digits", "split": "test", "images": 360, "provenance": "official", "fingerprint": "0" * 64}
+    test |= {"errors": 5, "error": 100 * 5 / 360, "low": 0.6, "high": 3.2}
+    (own_run / "summary.json").write_text(json.dumps({"test": test}))
+    exported = export_run(own_run, licence="MIT")
+    card = read_card(onnx.load(exported.model))
+    assert card is not None
+    assert (card.test, card.licence) == (test, "MIT")
+    (own_run / "summary.json").write_text(json.dumps({"validation_error": 1.0}))  # the test data was not looked at
+    assert export_run(own_run).card.test is None
+
+
+def test_the_readme_is_what_the_card_says(exported: Export) -> None:
+    assert (exported.model.parent / "README.md").read_text(encoding="utf-8") == render(exported.card)
 
 
 def test_the_card_names_weights_and_vectors_by_their_hashes(exported: Export, model: onnx.ModelProto) -> None:
