@@ -9,6 +9,7 @@ test_data_set_0/     golden vectors
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     check fails.
     """
     require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
-    from nin_onnx.export.to_onnx import golden_vectors, to_onnx
+    from nin_onnx.export.to_onnx import golden_vectors, module_values, to_onnx
     from nin_onnx.train.checkpoint import load_classifier, sha256
     from nin_onnx.train.run import Run
 
@@ -55,7 +56,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
     recipe = checkpoint.recipe
     table = classifier.network.architecture
     golden = golden_vectors(classifier)
-    model, results = run(to_onnx(classifier), golden, passes)
+    model, results = run(to_onnx(classifier), golden, passes, partial(module_values, classifier))
     channels, height, width = table.input
     card = Card(
         name=table.name,

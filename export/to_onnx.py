@@ -3,15 +3,19 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from nin_onnx.golden import Golden, golden_images
 from nin_onnx.train.network import Classifier, Decisions, Outputs
 
-__all__ = ["OPSET", "golden_vectors", "to_onnx"]
+__all__ = ["OPSET", "golden_vectors", "module_values", "to_onnx"]
 
 OPSET = 18
 
@@ -46,6 +50,28 @@ def golden_vectors(classifier: Classifier) -> Golden:
         outputs = classifier.eval().double()(torch.from_numpy(images))
     classifier.float()
     return Golden(images, {name: output.float().numpy() for name, output in outputs._asdict().items()})
+
+
+def module_values(classifier: Classifier, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """What each module of `classifier` gives for `images`, computed in float64, by the module's name; and the pixels."""
+    found: dict[str, NDArray[np.float32]] = {"images": images.transpose(0, 3, 1, 2).astype(np.float32)}
+
+    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                found[name] = output.float().numpy().copy()  # the next module may write into the same memory
+
+        return hook
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in classifier.named_modules()]
+    try:
+        with torch.inference_mode():
+            classifier.eval().double()(torch.from_numpy(images))
+    finally:
+        for one in hooks:
+            one.remove()
+        classifier.float()
+    return found
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from nin_onnx.export.passes.check_golden import check_golden
+from nin_onnx.export.difference import Modules, located
+from nin_onnx.export.passes.check_golden import WrongAnswerError, check_golden
 from nin_onnx.export.passes.global_average_pool import global_average_pool
 from nin_onnx.export.passes.simplify import simplify
 from nin_onnx.export.passes.stable_names import stable_names
@@ -36,12 +37,26 @@ class PassResult:
     nodes_after: int
 
 
-def run(model: onnx.ModelProto, golden: Golden, passes: tuple[Pass, ...] = PASSES) -> tuple[onnx.ModelProto, list[PassResult]]:
-    """Send `model` through `passes`; raises `ExportError` where a check fails."""
+def run(
+    model: onnx.ModelProto,
+    golden: Golden,
+    passes: tuple[Pass, ...] = PASSES,
+    modules: Modules | None = None,
+) -> tuple[onnx.ModelProto, list[PassResult]]:
+    """Send `model` through `passes`; raises `ExportError` where a check fails, which names the pass and the node.
+
+    `modules`: for the case that `model` itself is wrong.
+    """
     results = []
+    history = [("torch.onnx.export", model)]
     for one in passes:
         before = model
-        model = one(before, golden)
+        try:
+            model = one(before, golden)
+        except WrongAnswerError as error:
+            place = located([*history, (one.__name__, error.model)], golden, error.rows, modules)
+            raise WrongAnswerError(error.reason, error.model, error.rows, place) from error
+        history.append((one.__name__, model))
         changed = model.SerializeToString(deterministic=True) != before.SerializeToString(deterministic=True)
         results.append(PassResult(one.__name__, changed, len(before.graph.node), len(model.graph.node)))
     return model, results

@@ -6,8 +6,8 @@ import os
 
 import onnx
 
-from nin_onnx.errors import ExportError
-from nin_onnx.export.passes.check_golden import TOLERANCE
+from nin_onnx.export.difference import TOLERANCE
+from nin_onnx.export.passes.check_golden import WrongAnswerError
 from nin_onnx.golden import Golden
 
 __all__ = ["simplify"]
@@ -26,7 +26,7 @@ def simplify(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
         simplified, same = onnxsim.simplify(
             model, check_n=1, input_data={"images": golden.images}, check_atol=rounding, certify=False
         )
-    if not same:
-        raise ExportError("onnxsim changed what the graph answers to the golden images: install the version in constraints.txt")
     assert isinstance(simplified, onnx.ModelProto)
+    if not same:
+        raise WrongAnswerError("onnxsim changed what the graph answers to the golden images", simplified, slice(None))
     return simplified

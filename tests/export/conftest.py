@@ -13,11 +13,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from nin_onnx.architecture import Shape
 from nin_onnx.export import Export, export_run
 from nin_onnx.export import to_onnx as stage
 from nin_onnx.golden import Golden
 from nin_onnx.train import recipe
 from nin_onnx.train.checkpoint import Checkpoint, build_classifier, load_classifier, save_classifier
+from nin_onnx.train.local import LocallyConnected2d
 
 RunMaker = Callable[..., Path]
 Answer = dict[str, NDArray[np.float64]]
@@ -36,6 +38,8 @@ def _one_thread() -> Iterator[None]:
 def make_run() -> RunMaker:
     """Writes the run of an architecture whose weights, biases and preprocessing are random, and returns its folder."""
 
+    fitted: dict[tuple[tuple[str, ...], Shape], dict[str, torch.Tensor]] = {}  # whitening takes a while
+
     def make(folder: Path, architecture: str = "nin-digits", preprocessing: tuple[str, ...] = ("scale", "standardise")) -> Path:
         table: dict[str, Any] = {
             "name": "random",
@@ -49,13 +53,19 @@ def make_run() -> RunMaker:
         settings = recipe.from_dict(table, "the test's recipe")
         classifier = build_classifier(settings)
         random = torch.Generator().manual_seed(0)
-        for convolution in classifier.network.weighted():
-            torch.nn.init.normal_(convolution.weight, 0, (2 / convolution.weight[0].numel()) ** 0.5, random)
-            assert convolution.bias is not None
-            torch.nn.init.normal_(convolution.bias, 0, 0.1, random)
-        channels, height, width = classifier.network.architecture.input
-        classifier.preprocessing.fit(torch.randint(0, 200, (64, height, width, channels), dtype=torch.uint8, generator=random))
-        labels = tuple(f"class {number}" for number in range(10))
+        for layer in classifier.network.weighted():
+            fan_in = layer.weight.shape[1] if isinstance(layer, LocallyConnected2d) else layer.weight[0].numel()
+            torch.nn.init.normal_(layer.weight, 0, (2 / fan_in) ** 0.5, random)
+            assert layer.bias is not None
+            torch.nn.init.normal_(layer.bias, 0, 0.1, random)
+        rows = classifier.network.architecture
+        channels, height, width = rows.input
+        if (preprocessing, rows.input) not in fitted:
+            images = torch.randint(0, 200, (64, height, width, channels), dtype=torch.uint8, generator=random)
+            classifier.preprocessing.fit(images)
+            fitted[preprocessing, rows.input] = classifier.preprocessing.state_dict()
+        classifier.preprocessing.load_state_dict(fitted[preprocessing, rows.input])
+        labels = tuple(f"class {number}" for number in range(rows.classes))
         dataset = {"name": "digits", "split": "train", "images": 64, "provenance": "official", "fingerprint": "f" * 64}
         checkpoint = Checkpoint(settings, 0, labels, dataset, {"torch": "2.11.0"})
         folder.mkdir(parents=True)
