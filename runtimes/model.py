@@ -56,7 +56,7 @@ class ModelFile:
         if self.foreign:
             raise ModelError(
                 f"'{self.path}' does not take 'images: uint8 [batch, height, width, channels]' to 'logits: [batch, classes]', "
-                "so its error cannot be measured: leave --dataset out"
+                "so its error cannot be measured: leave --dataset and --images out"
             )
         given = dataset.images.shape[1:]
         if any(isinstance(side, int) and side != other for side, other in zip(self.input[1:], given, strict=True)):

@@ -10,8 +10,8 @@ import click
 
 from nin_onnx import atomic
 from nin_onnx.commands.options import data_dir_option, json_option, print_json
-from nin_onnx.data import DATASETS
-from nin_onnx.errors import AbsentDataError, MissingExtraError
+from nin_onnx.data import DATASETS, Dataset
+from nin_onnx.errors import AbsentDataError, MissingExtraError, ModelError
 from nin_onnx.runtimes.registry import RUNTIMES
 
 __all__ = ["evaluate"]
@@ -45,6 +45,12 @@ class FiniteRange(click.FloatRange):
 @click.argument("model", required=False)
 @click.option(
     "--dataset", metavar="NAME", help=f"Whose test images to measure the error on: {', '.join(DATASETS)}.  [default: the card's]"
+)
+@click.option(
+    "--images",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Your own images instead, in a sub-folder for each class, which bears its label.",
 )
 @click.option(
     "--runtime",
@@ -92,6 +98,7 @@ class FiniteRange(click.FloatRange):
 def evaluate(
     model: str | None,
     dataset: str | None,
+    images: Path | None,
     runtimes: tuple[str, ...],
     limit: int | None,
     batch: int,
@@ -121,12 +128,14 @@ def evaluate(
     from nin_onnx.runtimes.junit import junit as junit_text
     from nin_onnx.runtimes.markdown import markdown as markdown_text
 
+    if images is not None and dataset is not None:
+        raise click.UsageError("--images and --dataset exclude each other: give one")
     file = models.find(model or models.DEFAULT)
-    images = _test_images(file, dataset, data_dir)
+    tested = _test_images(file, dataset, data_dir) if images is None else _own_images(file, images)
     report = run_all(
         file,
         runtimes=runtimes or None,
-        dataset=images,
+        dataset=tested,
         limit=limit,
         batch=batch,
         threads=threads,
@@ -149,7 +158,22 @@ def evaluate(
     return status
 
 
-def _test_images(model: Path, dataset: str | None, data_dir: Path | None) -> Any:
+def _own_images(model: Path, folder: Path) -> Dataset:
+    """All images of a folder, brought to the size and the labels that the model's card tells."""
+    from nin_onnx.data.folder import ImageFolder
+    from nin_onnx.runtimes.model import read_model
+
+    card = read_model(model).card
+    if card is None:
+        raise ModelError(
+            f"'{model}' has no card that tells its labels and how an image becomes its input, so its error on images cannot be "
+            "measured: leave --images out, or give a model that nin-onnx export wrote"
+        )
+    images = ImageFolder(path=folder, height=card.height, width=card.width, channels=card.channels, fit=card.fit)
+    return images.load_all(card.labels)
+
+
+def _test_images(model: Path, dataset: str | None, data_dir: Path | None) -> Dataset | None:
     """The test images to measure on; None, with a word about it, where the model's own are not on this machine."""
     from nin_onnx.data import load
     from nin_onnx.runtimes.model import read_model

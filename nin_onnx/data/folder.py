@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset, Split
 from nin_onnx.data.images import Fit, read_image
-from nin_onnx.errors import DataError, MissingExtraError
+from nin_onnx.errors import DataError, MissingExtraError, UnknownNameError
 
 __all__ = ["ImageFolder", "draw", "shuffled"]
 
@@ -63,14 +63,27 @@ class ImageFolder:
 
         Shuffled, because the end of a training set may serve for validation, and must not be one class.
         """
-        if find_spec("PIL") is None:
-            raise MissingExtraError("a folder of images", "pillow", "images")
         folder = self.test_path if split == "test" and self.test_path is not None else self.path
         files = self._files(split)
+        return self._dataset(split, folder, files, tuple(files))
+
+    def load_all(self, classes: tuple[str, ...]) -> Dataset:
+        """Read every image of `path` for a test, by the names of `classes`, of which some may be absent; raises as `load`.
+
+        `UnknownNameError` where a sub-folder has another name.
+        """
+        files = _list(self.path, least=1)
+        for label in files.keys() - set(classes):
+            raise UnknownNameError("class folder", label, classes)
+        return self._dataset("test", self.path, files, classes)
+
+    def _dataset(self, split: Split, folder: Path, files: Mapping[str, list[str]], classes: tuple[str, ...]) -> Dataset:
+        if find_spec("PIL") is None:
+            raise MissingExtraError("a folder of images", "pillow", "images")
         names = shuffled((name for row in files.values() for name in row), self.seed)
-        index = {label: at for at, label in enumerate(files)}
+        index = {label: at for at, label in enumerate(classes)}
         labels = np.array([index[name.partition("/")[0]] for name in names], np.int64)
-        return Dataset(self.name, split, self._read(folder, names), labels, tuple(files), official=False, own=True)
+        return Dataset(self.name, split, self._read(folder, names), labels, classes, official=False, own=True)
 
     def _files(self, split: Split) -> dict[str, list[str]]:
         """A split's files, by class."""
@@ -125,12 +138,13 @@ def draw(names: Collection[str], share: float, seed: int) -> set[str]:
     return set(shuffled(names, seed)[:count])
 
 
-def _list(folder: Path) -> dict[str, list[str]]:
+def _list(folder: Path, least: int = 2) -> dict[str, list[str]]:
     """The class folders, and the files in each as `class/name`, both in the order of the alphabet; raises `DataError`."""
     found = [entry for entry in _visible(folder) if entry.is_dir()]
-    if len(found) < 2:
+    if len(found) < least:
         what = f"has the class folder '{found[0].name}' alone" if found else "has no class folders"
-        raise DataError(f"'{folder}' {what}: expected {LAYOUT}, of two classes or more: name another folder, or sort the images")
+        expected = f"{LAYOUT}, of two classes or more" if least > 1 else LAYOUT
+        raise DataError(f"'{folder}' {what}: expected {expected}: name another folder, or sort the images")
     return {class_folder.name: _files_in(class_folder) for class_folder in found}
 
 

@@ -102,7 +102,7 @@ def test_a_model_with_another_input_than_raw_pixels_is_foreign_and_has_no_test_e
     assert model.foreign
     assert model.input == tuple(shape)
     assert model.fixed_batch == (1 if shape[0] == 1 else None)
-    with pytest.raises(ModelError, match="so its error cannot be measured: leave --dataset out"):
+    with pytest.raises(ModelError, match="so its error cannot be measured: leave --dataset and --images out"):
         model.check(tiny_data(5))
 
 

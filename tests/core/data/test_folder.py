@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nin_onnx.data.folder import ImageFolder, draw, shuffled
-from nin_onnx.errors import DataError, MissingExtraError
+from nin_onnx.errors import DataError, MissingExtraError, UnknownNameError
 
 CLASSES = {"cat": 6, "ant": 10, "bee": 5}
 LAYOUT = "a folder with a sub-folder for each class, and in those the images"
@@ -232,3 +232,27 @@ def test_a_missing_pillow_is_named_with_its_installation(folder: Path, monkeypat
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtraError, match=r"^a folder of images needs .*'pillow': pip install 'nin-onnx\[images\]'$"):
         settings(folder).load("train")
+
+
+def test_a_whole_folder_is_labelled_by_names_of_which_some_may_be_absent(folder: Path) -> None:
+    whole = settings(folder).load_all(("yak", "cat", "bee", "ant"))
+    assert (whole.classes, whole.split, whole.provenance) == (("yak", "cat", "bee", "ant"), "test", "user's own")
+    assert sorted(greys(whole.images)) == ALL
+    assert [grey // 20 for grey in greys(whole.images)] == [["cat", "ant", "bee"].index(whole.classes[i]) for i in whole.labels]
+
+
+def test_a_folder_of_one_class_can_be_tested_on_though_not_trained_on(tmp_path: Path) -> None:
+    one = settings(fill(tmp_path / "one", {"cat": 2}))
+    assert one.load_all(("ant", "cat")).labels.tolist() == [1, 1]
+    with pytest.raises(DataError, match="has the class folder 'cat' alone"):
+        one.load("test")
+
+
+def test_a_sub_folder_that_bears_no_label_is_named(folder: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown class folder 'cat': did you mean 'cats'\? known are ant, bee, cats"):
+        settings(folder).load_all(("ant", "bee", "cats"))
+
+
+def test_a_folder_without_class_folders_cannot_be_tested_on(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"has no class folders: expected {LAYOUT}: name another"):
+        settings(tmp_path).load_all(("ant", "bee"))
