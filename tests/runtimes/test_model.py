@@ -65,7 +65,12 @@ def test_a_file_that_is_not_onnx_is_named(tmp_path: Path, content: bytes) -> Non
 def test_a_file_that_is_truncated_anywhere_is_named(tiny_model: Writer) -> None:
     path = tiny_model()
     content = path.read_bytes()
-    for length in np.linspace(1, len(content) - 1, 100, dtype=int):
+    whole = onnx.load_model_from_string(content)
+    sound = set()  # cut between two entries of its metadata, which come last, it is a model still
+    while whole.metadata_props:
+        whole.metadata_props.pop()
+        sound.add(whole.ByteSize())
+    for length in {*np.linspace(1, len(content) - 1, 100, dtype=int).tolist()} - sound:
         path.write_bytes(content[:length])
         with pytest.raises(ModelError, match=r"^'.*model\.onnx'") as caught:
             read_model(path)
