@@ -68,7 +68,7 @@ class Classifier:
         model: str | os.PathLike[str],
         *,
         labels: Sequence[str] | None = None,
-        scale: float | None = None,
+        scale: Numbers | None = None,
         mean: Numbers | None = None,
         std: Numbers | None = None,
         size: tuple[int, int] | None = None,
@@ -88,8 +88,8 @@ class Classifier:
         if self.fit not in get_args(Fit):
             raise UnknownNameError("fit", self.fit, get_args(Fit))
         self._check_given(scale, mean, std)
-        self._scale = np.float32(1 if scale is None else scale)
-        self._mean, self._std = self._per_channel("mean", mean, 0), self._per_channel("std", std, 1)
+        self._scale, self._std = self._per_channel("scale", scale, 1), self._per_channel("std", std, 1)
+        self._mean = self._per_channel("mean", mean, 0)
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -179,9 +179,9 @@ class Classifier:
 
     def _per_channel(self, name: str, given: Numbers | None, default: float) -> NDArray[np.float32]:
         array = np.asarray(default if given is None else given, np.float32)
-        if array.shape not in ((), (self.channels,)) or (name == "std" and not (array > 0).all()):
-            positive = "positive number" if name == "std" else "number"
-            raise ModelError(f"{name} '{given}': expected one {positive}, or one for each of {self.channels} channels")
+        if array.shape not in ((), (self.channels,)) or (name != "mean" and not (array > 0).all()):
+            kind = "number" if name == "mean" else "positive number"
+            raise ModelError(f"{name} '{given}': expected one {kind}, or one for each of {self.channels} channels")
         return array
 
 

@@ -15,6 +15,7 @@ from nin_onnx.commands.doctor import doctor
 from nin_onnx.commands.evaluate import evaluate
 from nin_onnx.commands.export import export
 from nin_onnx.commands.plot import plot
+from nin_onnx.commands.predict import predict
 from nin_onnx.commands.recipes import recipes
 from nin_onnx.commands.results import results
 from nin_onnx.commands.train import train
@@ -23,7 +24,7 @@ from nin_onnx.errors import Interrupted, NinOnnxError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
-COMMANDS = (train, plot, export, evaluate, recipes, results, data, doctor)
+COMMANDS = (train, plot, export, evaluate, predict, recipes, results, data, doctor)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

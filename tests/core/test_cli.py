@@ -492,7 +492,7 @@ def test_debug_shows_where_an_error_came_from_wherever_it_stands(arguments: list
 
 
 def raising(error: BaseException) -> Callable[..., NoReturn]:
-    def fail(*arguments: object) -> NoReturn:
+    def fail(*arguments: object, **options: object) -> NoReturn:
         raise error
 
     return fail

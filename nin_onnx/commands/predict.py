@@ -1,0 +1,144 @@
+"""`nin-onnx predict`: the labels of images, and where in them the classes were seen."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.errors import NinOnnxError
+
+if TYPE_CHECKING:
+    from nin_onnx.classifier import Classifier, Prediction
+
+__all__ = ["predict"]
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> float | list[float] | None:
+    """One number, or one for each channel: `0.5`, `1/255`, `0.485,0.456,0.406`."""
+    if value is None:
+        return None
+    try:
+        found = [float(Fraction(part.strip())) for part in value.split(",")]
+    except (ValueError, ZeroDivisionError) as error:
+        raise click.BadParameter(f"'{value}': expected one number, or one for each channel, as in 0.485,0.456,0.406") from error
+    return found if len(found) > 1 else found[0]
+
+
+@click.command(short_help="Label images, and draw where in them the classes were seen.")
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Labels for each image.")
+@click.option(
+    "--maps",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for a PNG of each image with its class maps drawn over it.",
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="A model from elsewhere: a file with a label on each line.")
+@click.option("--scale", callback=_numbers, help="And what its numbers are: (pixel · scale - mean) / std, 1/255 for instance.")
+@click.option("--mean", callback=_numbers, help="One number, or one for each channel: 0.485,0.456,0.406.")
+@click.option("--std", callback=_numbers, help="The same.")
+@click.option("--fit", type=click.Choice(["stretch", "crop"]), help="How images come to the model's size.  [default: the card's]")
+@click.option("--provider", "providers", multiple=True, help="ONNX Runtime's, the preferred one first.  [default: the CPU's]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.  [default: one for each core]")
+@json_option
+def predict(
+    model: str,
+    images: tuple[Path, ...],
+    top: int,
+    maps: Path | None,
+    labels: Path | None,
+    scale: float | list[float] | None,
+    mean: float | list[float] | None,
+    std: float | list[float] | None,
+    fit: str | None,
+    providers: tuple[str, ...],
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Say what MODEL sees in each IMAGE: its most probable labels.
+
+    MODEL is a shipped name, an .onnx file, a model's folder or an exported run. With --maps, the class maps of those labels are
+    drawn over the image as in the paper's Figure 4: of each map the top 10 % of its activations.
+    """
+    from nin_onnx.classifier import Classifier
+
+    classifier = Classifier(
+        model,
+        labels=_read_labels(labels),
+        scale=scale,
+        mean=mean,
+        std=std,
+        fit=fit,  # type: ignore[arg-type] # one of the choices
+        providers=providers or ("CPUExecutionProvider",),
+        threads=threads,
+    )
+    targets = _targets(images, maps) if maps else [None] * len(images)
+    found = []
+    for image, target, prediction in zip(images, targets, _answers(classifier, images), strict=True):
+        if target:
+            _draw(target, classifier, image, prediction, top)
+        best = prediction.top(top)
+        found.append(
+            {
+                "image": str(image),
+                "label": prediction.label,
+                "probability": prediction.probability,
+                "top": [{"label": label, "probability": probability} for label, probability in best],
+                **({"maps": str(target)} if target else {}),
+            }
+        )
+        if not as_json:
+            _print(str(image), best, max(map(len, map(str, images))))
+    if as_json:
+        print_json({"model": str(classifier.path), "predictions": found})
+
+
+def _answers(classifier: "Classifier", images: Sequence[Path]) -> "Iterator[Prediction]":
+    """The predictions one after another, so that the first are there before the last are read."""
+    waiting = iter(images)
+    while some := list(islice(waiting, 32)):
+        yield from classifier.batch(some)
+
+
+def _print(name: str, best: list[tuple[str, float]], width: int) -> None:
+    label_width = max(len(label) for label, _ in best)
+    for row, (label, probability) in enumerate(best):
+        click.echo(f"{'' if row else name:<{width}}  {label:<{label_width}}  {100 * probability:6.2f} %")
+
+
+def _read_labels(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NinOnnxError(f"cannot read the labels in '{path}' ({error}): expected a text file with one on each line") from error
+
+
+def _targets(images: Sequence[Path], folder: Path) -> list[Path]:
+    """A file in `folder` for each image; raises `NinOnnxError` where two would share it, or an image would be overwritten."""
+    targets = [folder / f"{image.stem}.png" for image in images]
+    twice = next((target for target, count in Counter(targets).items() if count > 1), None)
+    if twice:
+        raise NinOnnxError(f"several images would be drawn to '{twice}': give them one folder each (--maps)")
+    given = {image.resolve() for image in images}
+    taken = next((target for target in targets if target.resolve() in given), None)
+    if taken:
+        raise NinOnnxError(f"'{taken}' is one of the images and would be overwritten: choose another folder (--maps)")
+    return targets
+
+
+def _draw(target: Path, classifier: "Classifier", image: Path, prediction: "Prediction", top: int) -> None:
+    import io
+
+    from nin_onnx import atomic
+    from nin_onnx.class_maps import draw
+
+    png = io.BytesIO()
+    draw(classifier.pixels(image), prediction, top).save(png, "PNG")
+    atomic.write_bytes(target, png.getvalue())
