@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/ready
 
-.PHONY: help install demo test test-all lint bench readme clean
+.PHONY: help install demo test test-all lint bench readme reproduce clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(READY) ## our training loop beside others', and what eval adds to a run
 
 readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
 	$(BIN)/python -m cogapp -r README.md
+
+reproduce: ## run what is missing in results/, with the .venv if it is there, else with a PYTHON that has torch; goes on where it was
+	$(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON)) -m nin_onnx reproduce
 
 clean: ## remove .venv, the demo's run and what the tools left behind; other runs stay
 	rm -rf .venv runs/demo build dist nin_onnx.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -17,6 +17,7 @@ from nin_onnx.commands.export import export
 from nin_onnx.commands.plot import plot
 from nin_onnx.commands.predict import predict
 from nin_onnx.commands.recipes import recipes
+from nin_onnx.commands.reproduce import reproduce
 from nin_onnx.commands.results import results
 from nin_onnx.commands.train import train
 from nin_onnx.data import UnofficialDataWarning
@@ -24,7 +25,7 @@ from nin_onnx.errors import Interrupted, NinOnnxError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
-COMMANDS = (train, plot, export, evaluate, predict, recipes, results, data, doctor)
+COMMANDS = (train, plot, export, evaluate, predict, recipes, results, reproduce, data, doctor)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

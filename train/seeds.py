@@ -1,4 +1,4 @@
-"""One recipe with several seeds: a run for each, and their mean and standard deviation."""
+"""Runs that are trained, gone on with, or left as they are, as far as they came; one recipe with several seeds."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from nin_onnx.train.run import Run
 from nin_onnx.train.summary import over_seeds
 from nin_onnx.train.trainer import Echo
 
-__all__ = ["train_seeds"]
+__all__ = ["train_seeds", "train_whatever_is_left"]
 
 
 def train_seeds(
@@ -34,19 +34,26 @@ def train_seeds(
     how: dict[str, Any] = {"data_dir": data_dir, "on": on, "deterministic": deterministic, "echo": echo}
     summaries = []
     for seed in seeds:
-        run = Run(folder / f"seed{seed}")
-        begun = run.model.exists() or run.state.exists()
-        if begun and run.recipe() != recipe:
-            raise RunError(f"'{run.folder}' is a run of another recipe: choose another --out")
         if team.leads():
             echo(f"seed {seed}")
-        if run.model.exists():
-            summaries.append(run.summary())
-        elif run.state.exists():
-            summaries.append(trainer.resume(run.folder, **how))
-        else:
-            summaries.append(trainer.train(recipe, run.folder, seed=seed, **how))
+        summaries.append(train_whatever_is_left(recipe, folder / f"seed{seed}", seed, **how))
     summary = over_seeds(summaries)
     if team.leads():
         atomic.write_text(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
+
+
+def train_whatever_is_left(recipe: Recipe, folder: Path, seed: int, **how: Any) -> dict[str, Any]:
+    """Begin the run `folder`, go on with it, or leave it as it is where it has ended; gives its summary.
+
+    `how` are the keywords of `trainer.resume`. Raises what `train` raises, and `RunError` where `folder` is another recipe's.
+    """
+    run = Run(folder)
+    begun = run.model.exists() or run.state.exists()
+    if begun and run.recipe() != recipe:
+        raise RunError(f"'{run.folder}' is a run of another recipe: choose another --out")
+    if run.model.exists():
+        return run.summary()
+    if run.state.exists():
+        return trainer.resume(folder, **how)
+    return trainer.train(recipe, folder, seed=seed, **how)

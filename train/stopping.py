@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM: the training finishes its step, and keeps what it has."""
+"""Ctrl-C, SIGTERM and the end of the time: the training finishes its step, and keeps what it has."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,11 +14,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def asked() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether one of the signals came; the same signal once more stops at once, as it does elsewhere."""
+def asked(deadline: float = math.inf) -> Iterator[Callable[[], bool]]:
+    """A function that tells whether one of the signals came, or `deadline` by `time.monotonic`.
+
+    The same signal once more stops at once, as it does elsewhere.
+    """
     came: list[int] = []
+
+    def stopped() -> bool:
+        return bool(came) or time.monotonic() >= deadline
+
     if threading.current_thread() is not threading.main_thread():  # Python gives signals to the main thread only
-        yield lambda: False
+        yield stopped
         return
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -25,7 +34,7 @@ def asked() -> Iterator[Callable[[], bool]]:
 
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
-        yield lambda: bool(came)
+        yield stopped
     finally:
         for number, former in before.items():
             signal.signal(number, former)

@@ -42,12 +42,14 @@ def train(
     data_dir: Path | None = None,
     on: str = "auto",
     deterministic: bool = False,
+    deadline: float = math.inf,
     echo: Echo = print,
 ) -> dict[str, Any]:
     """Train `recipe` into the new run `folder`, and return its summary.
 
     With `train.validation` images held out the test set is not touched; without, it is looked at once, at the end.
-    `deterministic` makes CUDA repeatable to the bit, which the CPU always is. Started by torchrun, all processes train
+    `deterministic` makes CUDA repeatable to the bit, which the CPU always is. At `deadline`, by `time.monotonic`, the run is
+    interrupted. Started by torchrun, all processes train
     together, and the first one writes. Raises `DataError`, `RecipeError`, `RunError`, `Interrupted`, and `TrainingError`
     where the network dies.
     """
@@ -57,11 +59,17 @@ def train(
         run.check_new()  # before the data, which may have to be downloaded
         members.wait()  # all have looked before the leader writes
         # Nothing here may outlive the team, so it has no name.
-        return _Training(recipe, run, data_dir, where, deterministic, members, echo).begin(seed).finish()
+        return _Training(recipe, run, data_dir, where, deterministic, members, echo).begin(seed).finish(deadline)
 
 
 def resume(
-    folder: Path, *, data_dir: Path | None = None, on: str = "auto", deterministic: bool = False, echo: Echo = print
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    on: str = "auto",
+    deterministic: bool = False,
+    deadline: float = math.inf,
+    echo: Echo = print,
 ) -> dict[str, Any]:
     """Go on with an interrupted run from its last state, and return its summary: it ends as if nothing had happened.
 
@@ -71,7 +79,7 @@ def resume(
     run.check_resumable()
     device.set_up(where, deterministic=deterministic)
     with team.joined(where) as members:
-        return _Training(run.recipe(), run, data_dir, where, deterministic, members, echo).restore().finish()
+        return _Training(run.recipe(), run, data_dir, where, deterministic, members, echo).restore().finish(deadline)
 
 
 class _Training:
@@ -156,10 +164,10 @@ class _Training:
         self.echo(f"resumed {self._place()}")
         return self
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, deadline: float) -> dict[str, Any]:
         """Train what is left, test, and write what came out."""
         try:
-            with stopping.asked() as stopped:
+            with stopping.asked(deadline) as stopped:
                 while not schedule.ended(self.recipe, self._train_errors(), self.classes):
                     self.state.epochs.append(self._epoch(stopped))
                     if self.team.leads:

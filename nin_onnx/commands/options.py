@@ -6,13 +6,23 @@ from typing import Any
 
 import click
 
-__all__ = ["data_dir_option", "json_option", "print_json"]
+__all__ = ["data_dir_option", "device_option", "json_option", "print_json", "set_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the data sets; else NIN_ONNX_DATA, else the user's cache folder.",
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: CUDA where there is one.",
+)
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40."
 )
 
 

@@ -57,6 +57,8 @@ def results(folder: Path, only_missing: bool, as_json: bool) -> None:
             print_json({"missing": [{**asdict(run), "command": run.command} for run in lacking]})
         else:
             click.echo("\n".join(map(_lacking, lacking)) or "nothing is missing")
+            if lacking:
+                click.echo("all of them, in this order: nin-onnx reproduce")
         return
     figures, figure3 = ledger.rows(entries), ledger.compare_figure3(entries)
     if as_json:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from nin_onnx.commands.options import data_dir_option, json_option, print_json
+from nin_onnx.commands.options import data_dir_option, device_option, json_option, print_json, set_option
 from nin_onnx.errors import require
 
 __all__ = ["train"]
@@ -26,14 +26,8 @@ __all__ = ["train"]
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of every random choice.  [default: 0]")
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="N runs, from --seed on: mean ± standard deviation.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="auto: CUDA where there is one.",
-)
+@set_option
+@device_option
 @click.option(
     "--deterministic", is_flag=True, help="On CUDA too the same bytes every time, which is slower; a CPU always gives them."
 )

@@ -63,7 +63,8 @@ def test_a_run_that_was_ended_sooner_shows_what_differs_and_no_verdict(folder: P
 
 
 def test_what_is_missing_has_a_command_that_runs_it(folder: Path) -> None:
-    lines = printed(folder, "--missing").splitlines()
+    *lines, last = printed(folder, "--missing").splitlines()
+    assert last.endswith("nin-onnx reproduce")
     assert lines[0].split() == ["Table", "4", "0.47", "%", "nin-onnx", "train", "mnist-modern", "--seed", "2"]
     listed = json.loads(printed(folder, "--missing", "--json"))["missing"]
     assert [run["command"] for run in listed] == [line.partition("%  ")[2] for line in lines]
