@@ -20,8 +20,8 @@ class SeededDropout(nn.Module):
         super().__init__()
         self.dropped = min(round(rate * 256), 255)
         self.scaling = scaling
-        self.key = 0
-        """Of the layer in this step: a number from `randomness.key`."""
+        self.key: int | Tensor = 0
+        """Of the layer in this step: a number from `randomness.key`; as int64 [] on the device, a captured pass reads it anew."""
         self.first = 0
         """Place of the first image in its batch."""
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from nin_onnx.train.augmentation import augment, draw
+from nin_onnx.train.capture import Captured
 from nin_onnx.train.device import autocast, precision
 from nin_onnx.train.initialisation import initialise
 from nin_onnx.train.network import Classifier, channels_last, logits
@@ -24,7 +25,14 @@ __all__ = ["Learner"]
 class Learner:
     """The weights, their moving average, and the optimizer's momentum, on one device; `begin` or `restore` comes first."""
 
-    def __init__(self, recipe: Recipe, classifier: Classifier, device: torch.device, team: Team | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        classifier: Classifier,
+        device: torch.device,
+        team: Team | None = None,
+        echo: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.recipe, self.device, self.team = recipe, device, team or Team()
         self.dtype = precision(recipe.train.precision, device)
         classifier.to(device)
@@ -32,6 +40,9 @@ class Learner:
         self.network = channels_last(classifier.network)
         self.micro_batch = recipe.train.micro_batch or (recipe.train.batch_size if device.type == "cuda" else 32)
         self.dropouts = self.network.dropouts()
+        self.keys = [torch.zeros((), dtype=torch.int64, device=device) for _ in self.dropouts]
+        for dropout, place in zip(self.dropouts, self.keys, strict=True):
+            dropout.key = place
         self.forward: nn.Module = self.network.for_training()
         self.unsynchronised: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         if self.team.size > 1:
@@ -40,6 +51,11 @@ class Learner:
             # Its first pass sums the gradients in another order than those that follow; a resumed run has had it too.
             parallel(torch.zeros(1, *self.network.architecture.input, device=device)).sum().backward()
             parallel.zero_grad()
+        # Deterministic runs go without, so that a resumed one, which begins with other passes, ends with the same bytes.
+        alone = self.team.size == 1 and device.type == "cuda" and not torch.are_deterministic_algorithms_enabled()
+        self.captured = (
+            Captured(self._forward_backward, list(self.network.parameters()), recipe.train.batch_size, echo) if alone else None
+        )
         self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
         settings = recipe.optimizer
         groups = parameter_groups(self.network, settings)
@@ -70,32 +86,38 @@ class Learner:
         self.network.train()
         augmentation, mine = self.recipe.augmentation, self.team.part(len(labels))
         choices = draw(augmentation, key(self.seed, Purpose.AUGMENTATION, number), mine, self.device)
-        x = augment(self.preprocessing(images[mine]), augmentation, choices)
-        micro_batches = x.contiguous(memory_format=torch.channels_last).split(self.micro_batch)  # [n, C, H, W]
-        truths = labels[mine].split(self.micro_batch)
-        for layer, dropout in enumerate(self.dropouts):
-            dropout.key = key(self.seed, Purpose.DROPOUT, number, layer)
-        loss, wrong = (torch.zeros((), device=self.device) for _ in range(2))
-        first = mine.start
-        for micro, (part, truth) in enumerate(zip(micro_batches, truths, strict=True), 1):
-            for dropout in self.dropouts:
-                dropout.first = first
-            with contextlib.nullcontext() if micro == len(truths) else self.unsynchronised():
-                with autocast(self.device, self.dtype):
-                    scores = logits(self.forward(part).float())
-                part_loss = functional.cross_entropy(
-                    scores, truth, reduction="sum", label_smoothing=self.recipe.optimizer.label_smoothing
-                )
-                (part_loss * (self.team.size / len(labels))).backward()  # a team takes the mean of its gradients
-            loss += part_loss.detach()
-            wrong += (scores.argmax(1) != truth).sum()
-            first += len(truth)
+        x = augment(self.preprocessing(images[mine]), augmentation, choices).contiguous(memory_format=torch.channels_last)
+        for layer, place in enumerate(self.keys):
+            place.fill_(key(self.seed, Purpose.DROPOUT, number, layer))
+        if self.captured is not None:
+            loss, wrong = self.captured(x, labels)
+        else:
+            loss, wrong = self._forward_backward(x, labels[mine], len(labels), mine.start)
         assert self.first_bias.grad is not None
         self.silent.copy_(torch.where(self.first_bias.grad.any(), 0, self.silent + 1))
         self.sgd.step()
         self.sgd.zero_grad()
         if self.average is not None:
             average_weights(self.average, self.network, self.recipe.schedule.average, number)
+        return loss, wrong
+
+    def _forward_backward(self, x: Tensor, truth: Tensor, whole: int = 0, first: int = 0) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of `x` [N, C, H, W], the images from `first` on in a batch of `whole`, or all of it."""
+        micro_batches, truths = x.split(self.micro_batch), truth.split(self.micro_batch)
+        loss, wrong = (torch.zeros((), device=self.device) for _ in range(2))
+        for micro, (part, labels) in enumerate(zip(micro_batches, truths, strict=True), 1):
+            for dropout in self.dropouts:
+                dropout.first = first
+            with contextlib.nullcontext() if micro == len(truths) else self.unsynchronised():
+                with autocast(self.device, self.dtype):
+                    scores = logits(self.forward(part).float())
+                part_loss = functional.cross_entropy(
+                    scores, labels, reduction="sum", label_smoothing=self.recipe.optimizer.label_smoothing
+                )
+                (part_loss * (self.team.size / (whole or len(truth)))).backward()  # a team takes the mean of its gradients
+            loss += part_loss.detach()
+            wrong += (scores.argmax(1) != labels).sum()
+            first += len(labels)
         return loss, wrong
 
     def state(self) -> dict[str, Tensor]:

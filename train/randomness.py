@@ -28,7 +28,7 @@ def seeded(seed: int, purpose: Purpose, *position: int) -> torch.Generator:
     return torch.Generator().manual_seed(key(seed, purpose, *position) & 0xFFFFFFFF)  # it keeps 32 bits of its seed
 
 
-def random_words(start: int, first: int, count: int, device: torch.device) -> Tensor:
+def random_words(start: int | Tensor, first: int, count: int, device: torch.device) -> Tensor:
     """Numbers `first` to `first + count` of the stream of `start`: int64 [count], every bit random, the same on every device.
 
     SplitMix64, of which any place can be calculated without those before it (Steele, Lea, Flood 2014, "Fast splittable

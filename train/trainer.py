@@ -125,7 +125,7 @@ class _Training:
         if self.team.leads:
             classifier.preprocessing.fit(torch.from_numpy(self.trained_on.images))
             self.run.create(self.recipe, lambda path: checkpoint.write(path, classifier.preprocessing.state_dict(), {}))
-        self.learner = Learner(self.recipe, classifier, self.device, self.team)
+        self.learner = Learner(self.recipe, classifier, self.device, self.team, self.echo)
         self.team.share(self.learner.preprocessing.buffers())
         self.learner.begin(seed)
         self.state, self.new = State(seed), True
@@ -148,7 +148,7 @@ class _Training:
         try:
             sums = tensors.pop("sums").to(self.device)
             classifier.preprocessing.load_state_dict(fitted)
-            self.learner = Learner(self.recipe, classifier, self.device, self.team)
+            self.learner = Learner(self.recipe, classifier, self.device, self.team, self.echo)
             self.learner.restore(tensors, self.state.seed)
         except (KeyError, ValueError, RuntimeError) as error:
             raise state.unusable(self.run, error) from error
