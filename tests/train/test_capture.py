@@ -120,7 +120,8 @@ def test_what_cannot_be_captured_is_told_once_and_trained_without(tiny_recipe: R
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
-def test_a_cuda_graph_is_captured_checked_and_used(tiny_recipe: Recipes) -> None:
+def test_a_cuda_graph_is_captured_checked_and_used(tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)  # another test may have asked for them
     told: list[str] = []
     recipe = tiny_recipe("network.dropout=0.5")
     device = torch.device("cuda")
