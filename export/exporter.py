@@ -4,10 +4,11 @@ README.md            its card, for readers
 model.onnx           the classifier, raw pixels in, with its card
 model.safetensors    the same in PyTorch
 test_data_set_0/     golden vectors
+zoo/, triton/        bundles, where they were asked for
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any
 from nin_onnx import atomic, model_card
 from nin_onnx.card import Card, write_card
 from nin_onnx.errors import RunError, require
+from nin_onnx.export.bundles import BUNDLES, check_bundles, write_bundles
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
 from nin_onnx.golden import FOLDER, write_golden
 from nin_onnx.machine import versions
 
 __all__ = ["Export", "export_run"]
 
-WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER}  # an export replaces a folder of these, and no other
+WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER, *BUNDLES}  # an export replaces a folder of these, and no other
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,17 @@ class Export:
     passes: tuple[PassResult, ...]
 
 
-def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] = PASSES, licence: str | None = None) -> Export:
+def export_run(
+    folder: Path,
+    out: Path | None = None,
+    passes: tuple[Pass, ...] = PASSES,
+    licence: str | None = None,
+    bundles: Sequence[str] = (),
+) -> Export:
     """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
 
-    `licence` is that of the weights, as SPDX writes it.
+    `licence` is that of the weights, as SPDX writes it. `bundles`: other layouts to write as well, keys of
+    `nin_onnx.export.bundles.BUNDLES`.
     The model folder is moved to its place when every check has passed, instead of an earlier one; otherwise nothing is
     written. Raises `RunError` for a folder without checkpoint or an `out` that is something else, `ExportError` where a
     check fails.
@@ -51,6 +60,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
 
     source = Run(folder).trained()
     target = out or folder / "model"
+    check_bundles(bundles)
     _check_replaceable(target)
     classifier, checkpoint = load_classifier(source)
     recipe = checkpoint.recipe
@@ -87,6 +97,7 @@ def export_run(folder: Path, out: Path | None = None, passes: tuple[Pass, ...] =
         (staging / "README.md").write_text(model_card.render(card, table.class_maps), encoding="utf-8")
         shutil.copyfile(source, staging / "model.safetensors")
         write_golden(staging, golden)
+        write_bundles(staging, card.name, bundles)
     return Export(target / "model.onnx", len(content), card, tuple(results))
 
 

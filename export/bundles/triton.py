@@ -1,0 +1,59 @@
+"""Bundle: a model repository for NVIDIA's Triton Inference Server, which batches the requests that come together.
+
+NAME/config.pbtxt
+NAME/labels.txt
+NAME/1/model.onnx
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from nin_onnx.card import read_card
+
+__all__ = ["triton"]
+
+MOST = 128
+"""The largest batch that the server puts together; a larger one gains nothing on most hardware."""
+TYPES: Mapping[int, str] = {TensorProto.UINT8: "TYPE_UINT8", TensorProto.FLOAT: "TYPE_FP32"}
+LABELLED = ("logits", "probabilities")
+"""Outputs of which a client may ask for the best classes, by their labels."""
+
+
+def triton(name: str, source: Path, target: Path) -> None:
+    """Add the model in `source` to the repository `target`, which `tritonserver --model-repository` serves."""
+    folder = target / name
+    (folder / "1").mkdir(parents=True)
+    shutil.copyfile(source / "model.onnx", folder / "1" / "model.onnx")
+    model = onnx.load(source / "model.onnx")
+    card = read_card(model)
+    assert card is not None
+    lines = (" ".join(label.splitlines()) for label in card.labels)
+    (folder / "labels.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (folder / "config.pbtxt").write_text("\n".join(_configuration(name, model.graph)) + "\n", encoding="utf-8")
+
+
+def _configuration(name: str, graph: onnx.GraphProto) -> Iterator[str]:
+    yield f'name: "{name}"'
+    yield 'backend: "onnxruntime"'
+    yield f"max_batch_size: {MOST}"
+    yield from _tensors("input", graph.input)
+    yield from _tensors("output", graph.output)
+    yield "dynamic_batching { }"
+
+
+def _tensors(kind: str, values: Iterable[onnx.ValueInfoProto]) -> Iterator[str]:
+    """Names, types and shapes; the batch, which comes first, is the server's own."""
+    for value in values:
+        sides = value.type.tensor_type.shape.dim[1:]
+        dims = ", ".join(str(side.dim_value) if side.HasField("dim_value") else "-1" for side in sides)
+        yield f"{kind} {{"
+        yield f'  name: "{value.name}"'
+        yield f"  data_type: {TYPES[value.type.tensor_type.elem_type]}"
+        yield f"  dims: [ {dims} ]"
+        if value.name in LABELLED:
+            yield '  label_filename: "labels.txt"'
+        yield "}"

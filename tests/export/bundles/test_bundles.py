@@ -1,0 +1,47 @@
+"""The list of bundles, and an export that writes them."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nin_onnx.cli import cli
+from nin_onnx.errors import UnknownNameError
+from nin_onnx.export import export_run
+from nin_onnx.export import to_onnx as stage
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_an_export_writes_the_bundles_that_are_asked_for_into_the_model_folder(run: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli, ["export", str(run), "--out", str(tmp_path / "out"), "--bundle", "zoo", "--bundle", "triton"]
+    )
+    assert (result.exit_code, result.exception) == (0, None)
+    assert {"zoo/nin-digits.tar.gz", "triton/nin-digits/config.pbtxt"} <= contents(tmp_path / "out").keys()
+    assert [str(tmp_path / "out" / name) for name in ("zoo", "triton")] == result.output.splitlines()[-3:-1]
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_the_bundles_of_two_exports_are_the_same_bytes_and_the_second_takes_the_place_of_the_first(
+    run: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "other", "other"):
+        export_run(run, tmp_path / folder, bundles=("zoo", "triton"))
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    export_run(run, tmp_path / "other")
+    assert not {path.name for path in (tmp_path / "other").iterdir()} & {"zoo", "triton"}
+
+
+def test_an_unknown_bundle_is_refused_before_anything_is_done(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "golden_vectors", lambda classifier: pytest.fail("work was done"))
+    with pytest.raises(UnknownNameError, match="unknown bundle 'tritn': did you mean 'triton'"):
+        export_run(run, tmp_path / "out", bundles=("tritn",))
+
+
+def test_a_variant_is_in_each_bundle_under_a_name_of_its_own(bundled: Path) -> None:
+    assert sorted(path.name for path in (bundled / "zoo").iterdir()) == ["nin-digits-fp16.tar.gz", "nin-digits.tar.gz"]
+    assert sorted(path.name for path in (bundled / "triton").iterdir()) == ["nin-digits", "nin-digits-fp16"]
