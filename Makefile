@@ -31,6 +31,7 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## our training loop beside others', and what eval adds to a runtime; some minutes, on a machine that does nothing else
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/eval_overhead.py
+	$(BIN)/python benchmarks/first_answer.py
 
 readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
 	$(BIN)/python -m cogapp -r README.md
