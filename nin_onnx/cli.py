@@ -19,13 +19,14 @@ from nin_onnx.commands.predict import predict
 from nin_onnx.commands.recipes import recipes
 from nin_onnx.commands.reproduce import reproduce
 from nin_onnx.commands.results import results
+from nin_onnx.commands.show import show
 from nin_onnx.commands.train import train
 from nin_onnx.data import UnofficialDataWarning
 from nin_onnx.errors import Interrupted, NinOnnxError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
-COMMANDS = (train, plot, export, evaluate, predict, recipes, results, reproduce, data, doctor)
+COMMANDS = (train, plot, export, evaluate, predict, show, recipes, results, reproduce, data, doctor)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

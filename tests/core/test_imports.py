@@ -55,7 +55,9 @@ def test_importing_a_module_loads_nothing_heavy(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["export", "--help"], ["eval", "--help"], ["predict", "--help"]], ids=" ".join
+    "arguments",
+    [["--help"], ["train", "--help"], ["export", "--help"], ["eval", "--help"], ["predict", "--help"], ["show", "--help"]],
+    ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded(HELP.format(arguments=arguments)) == []

@@ -1,0 +1,163 @@
+"""`nin-onnx show`: what a model file says about itself, and its layers; nothing runs it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import click
+
+from nin_onnx.commands.options import json_option, print_json
+
+if TYPE_CHECKING:
+    import onnx
+
+    from nin_onnx.card import Card
+    from nin_onnx.layers import GraphLayer
+
+__all__ = ["show"]
+
+WIDTH = 100
+NAME = 34  # characters of a layer's name that are shown
+
+
+@click.command(short_help="Show a model's card and its layers.")
+@click.argument("model")
+@json_option
+def show(model: str, as_json: bool) -> None:
+    """Show what MODEL says about itself, and its layers with shapes, parameters and multiply-adds for one image.
+
+    MODEL is a shipped name, an .onnx file, a model's folder or an exported run; of a model from elsewhere, what its graph tells.
+    No runtime is needed. What comes before the network's first layer counts as preprocessing.
+    """
+    import onnx
+
+    from nin_onnx import models
+    from nin_onnx.card import CARD_KEY
+    from nin_onnx.layers import graph_layers
+    from nin_onnx.runtimes.model import read_model
+
+    path = models.find(model)
+    facts = read_model(path)
+    graph = onnx.load(path)
+    card = facts.card
+    layers = graph_layers(graph, _size(card))
+    first = _first(layers, card)
+    network = layers[first:]
+    totals = {
+        "parameters": sum(layer.parameters for layer in network),
+        "multiply_adds": None
+        if any(layer.multiply_adds is None for layer in network)
+        else sum(layer.multiply_adds or 0 for layer in network),
+    }
+    weights = {tensor.name for tensor in graph.graph.initializer}  # old exporters list them among the inputs
+    inputs = [_value(value) for value in graph.graph.input if value.name not in weights]
+    outputs = [_value(value) for value in graph.graph.output]
+    if as_json:
+        about = {"file": str(path), "bytes": facts.size, "sha256": facts.sha256, "opset": facts.opset, "ir": facts.ir}
+        metadata = {entry.key: entry.value for entry in graph.metadata_props if entry.key != CARD_KEY}
+        rows = {"preprocessing": [asdict(layer) for layer in layers[:first]], "layers": [asdict(layer) for layer in network]}
+        told = {"card": asdict(card) if card else None, "metadata": metadata, "inputs": inputs, "outputs": outputs}
+        print_json({**about, **told, **rows, "totals": totals})
+        return
+    size = f"{facts.size / 1e6:,.1f} MB" if facts.size >= 1e5 else f"{facts.size:,} bytes"
+    file = f"{path}, {size}, opset {facts.opset}, IR {facts.ir}, sha256 {facts.sha256[:12]}"
+    _print_lines([("file", file), *(("input", one) for one in inputs), *(("output", one) for one in outputs)])
+    click.echo()
+    _print_lines(_card_lines(card) if card else [("card", "none: the model is from elsewhere")])
+    click.echo()
+    _print_layers(layers[:first], network, totals)
+
+
+def _size(card: "Card | None") -> dict[int, int]:
+    """Height and width by the number of their dimension, for a graph that leaves them free."""
+    if card is None:
+        return {}
+    first = 1 if card.input.startswith("uint8") else 2
+    return {first: card.height, first + 1: card.width}
+
+
+def _first(layers: "Sequence[GraphLayer]", card: "Card | None") -> int:
+    """Where the network begins behind its preprocessing."""
+    from nin_onnx.architecture import ARCHITECTURES
+
+    if card is None or card.architecture not in ARCHITECTURES:
+        return 0
+    name = ARCHITECTURES[card.architecture].rows[0].name
+    return next((at for at, layer in enumerate(layers) if layer.name == name), 0)
+
+
+def _value(value: "onnx.ValueInfoProto") -> str:
+    from onnx import helper
+
+    kind = value.type.tensor_type
+    sides = [str(side.dim_value) if side.HasField("dim_value") else side.dim_param or "?" for side in kind.shape.dim]
+    return f"{value.name}: {helper.tensor_dtype_to_np_dtype(kind.elem_type).name} [{', '.join(sides)}]"
+
+
+def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
+    from nin_onnx.paper import published
+    from nin_onnx.verdict import judge
+
+    colours = "grey" if card.channels == 1 else "red, green, blue"
+    yield "model", f"{card.name}, architecture {card.architecture}"
+    fitted = {"stretch": "stretched", "crop": "cropped"}[card.fit]
+    yield "images", f"{card.height} × {card.width}, {colours}, raw pixels 0…255; others are {fitted} to that"
+    yield f"{len(card.labels)} labels", ", ".join(card.labels)
+    yield "preprocessing", ", ".join(card.preprocessing) or "none"
+    yield "recipe", f"{card.recipe}, seed {card.seed}"
+    if card.test:
+        test = card.test
+        text = f"{test['error']:.2f} % [{test['low']:.2f}, {test['high']:.2f}], {test['errors']:,} of {test['images']:,} images"
+        yield "test error", f"{text}; {test['name']}, {test['provenance']}"
+        figure = published(card.experiment) if card.experiment else None
+        if figure:
+            verdict = judge(test["errors"], test["images"], test, figure)
+            yield "paper", f"{figure.error:.2f} %, {figure.method}, {figure.place}" + (f": {verdict}" if verdict else "")
+    data = card.dataset
+    known = [str(data["name"])] if "name" in data else []
+    known += [f"{data['images']:,} images"] if "images" in data else []
+    known += [str(data["provenance"])] if "provenance" in data else []
+    known += [f"fingerprint {data['fingerprint'][:12]}"] if "fingerprint" in data else []
+    yield "trained on", ", ".join(known)
+    yield "trained with", ", ".join(f"{name} {version}" for name, version in sorted(card.trained_with.items()))
+    yield "exported with", ", ".join(f"{name} {version}" for name, version in sorted(card.exported_with.items()))
+    yield "golden", f"sha256 {card.golden[:12]}" if card.golden else ""
+    yield "weights", f"sha256 {card.weights[:12]}" if card.weights else ""
+    yield "licence", card.licence or "not told"
+
+
+def _print_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Words in a column, and beside them what they say, broken where it is long."""
+    told = [(word, text) for word, text in lines if text]
+    margin = max(len(word) for word, _ in told) + 2
+    for word, text in told:
+        first, *others = wrap(text, WIDTH - margin, break_on_hyphens=False)
+        click.echo(f"{word:<{margin}}{first}")
+        for line in others:
+            click.echo(f"{'':<{margin}}{line}")
+
+
+def _print_layers(before: "Sequence[GraphLayer]", network: "Sequence[GraphLayer]", totals: dict[str, int | None]) -> None:
+    rows: list[tuple[str, ...]] = [("layer", "operators", "output", "parameters", "multiply-adds")]
+    rows += [_row(layer) for layer in before]
+    rows += [_row(layer) for layer in network]
+    rows += [("network", "", "", _number(totals["parameters"]), _number(totals["multiply_adds"]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[1] = min(widths[1], WIDTH - sum(widths) + widths[1] - 8)
+    for row in rows:
+        cells = [cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(row, widths, strict=True)]
+        left = [f"{cell:<{width}}" for cell, width in zip(cells[:3], widths[:3], strict=True)]
+        right = [f"{cell:>{width}}" for cell, width in zip(cells[3:], widths[3:], strict=True)]
+        click.echo("  ".join([*left, *right]).rstrip())
+
+
+def _row(layer: "GraphLayer") -> tuple[str, ...]:
+    name = layer.name if len(layer.name) <= NAME else f"…{layer.name[1 - NAME :]}"
+    shape = " × ".join("?" if side is None else str(side) for side in layer.output)
+    operations = "" if layer.multiply_adds == 0 else _number(layer.multiply_adds)
+    return name, ", ".join(layer.operators), shape, _number(layer.parameters) if layer.parameters else "", operations
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"

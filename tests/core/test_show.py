@@ -1,0 +1,120 @@
+"""`nin-onnx show`: everything that a file tells, without a runtime."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper
+
+from nin_onnx import models
+from nin_onnx.architecture import architecture, multiply_adds, parameters
+from nin_onnx.card import read_card
+from nin_onnx.commands.show import WIDTH, show
+from nin_onnx.errors import ModelError
+
+WITHOUT_RUNTIME = """
+import sys
+for name in ("onnxruntime", "torch", "PIL"):
+    sys.modules[name] = None  # as if it were not installed
+from nin_onnx.cli import main
+main()
+"""
+
+
+def printed(*arguments: str) -> str:
+    done = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def told(*arguments: str) -> Any:
+    return json.loads(printed(*arguments, "--json"))
+
+
+@pytest.fixture
+def their(tmp_path: Path) -> str:
+    """A model from elsewhere, with a name that is too long for any column."""
+    weight = numpy_helper.from_array(
+        numpy_helper.to_array(helper.make_tensor("w", TensorProto.FLOAT, [9, 3, 1, 1], [0.5] * 27)), "w"
+    )
+    name = f"/backbone/{'layer/' * 30}conv"
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "h", "w"])
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 9])
+    graph = helper.make_graph(nodes, "their", [taken], [given], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "their.onnx")
+    return str(tmp_path / "their.onnx")
+
+
+def test_the_sums_are_those_of_the_table_and_the_preprocessing_is_not_in_them() -> None:
+    report = told("nin-mnist")
+    table = architecture("nin-mnist")
+    assert report["totals"] == {"parameters": parameters(table), "multiply_adds": multiply_adds(table)}
+    assert report["totals"]["parameters"] == 349_674  # of the author's own layers
+    assert [layer["operators"] for layer in report["preprocessing"]] == [["Transpose", "Div", "Sub"]]
+    assert report["layers"][0]["name"] == "conv1"
+
+
+def test_it_tells_all_of_the_card_and_the_specifications_keys() -> None:
+    report = told("nin-mnist")
+    card = read_card(onnx.load(models.find("nin-mnist")))
+    assert card is not None
+    assert report["card"] == json.loads(card.to_json())
+    assert report["metadata"] == {
+        "Image.BitmapPixelFormat": "Gray8",
+        "Image.ColorSpaceGamma": "SRGB",
+        "Image.NominalPixelRange": "NominalRange_0_255",
+    }
+    assert report["inputs"] == ["images: uint8 [batch, 28, 28, 1]"]
+    assert report["outputs"][0] == "logits: float32 [batch, 10]"
+
+
+def test_a_reader_finds_what_an_embedder_needs() -> None:
+    text = " ".join(printed("nin-mnist").split())
+    for words in (
+        "images: uint8 [batch, 28, 28, 1]",
+        "28 × 28, grey, raw pixels 0…255; others are stretched to that",
+        "10 labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "preprocessing scale, mean_image",
+        "recipe mnist-modern, seed 0",
+        "test error 0.57 % [0.44, 0.74], 57 of 10,000 images; mnist, official",
+        "paper 0.47 %, NIN + dropout, Table 4: within noise",
+        "licence Apache-2.0",
+        "conv2 Conv 5×5, Relu 128 × 14 × 14 153,728 30,105,600",
+        "network 349,674 50,699,712",
+    ):
+        assert words in text
+
+
+def test_a_model_from_elsewhere_is_told_as_far_as_it_is_known(their: str) -> None:
+    report = told(their)
+    assert (report["card"], report["preprocessing"], report["inputs"]) == (None, [], ["x: float32 [N, 3, h, w]"])
+    assert report["totals"] == {"parameters": 27, "multiply_adds": None}
+    text = printed(their)
+    assert "none: the model is from elsewhere" in text
+    assert text.splitlines()[-1].split() == ["network", "27", "?"]
+
+
+def test_it_fits_in_100_columns(their: str) -> None:
+    for model in ("nin-mnist", their):
+        assert max(map(len, printed(model).splitlines()[1:])) <= WIDTH  # the first may hold a path of any length
+
+
+def test_a_model_is_shown_without_a_runtime() -> None:
+    command = [sys.executable, "-c", WITHOUT_RUNTIME, "show", "nin-mnist"]
+    assert "mnist-modern" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_what_is_no_model_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "some.onnx").write_bytes(b"no protobuf")
+    with pytest.raises(ModelError, match="is no valid ONNX file"):
+        printed(str(tmp_path / "some.onnx"))
