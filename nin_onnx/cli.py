@@ -14,6 +14,7 @@ from nin_onnx.commands.data import data
 from nin_onnx.commands.doctor import doctor
 from nin_onnx.commands.evaluate import evaluate
 from nin_onnx.commands.export import export
+from nin_onnx.commands.models import models
 from nin_onnx.commands.plot import plot
 from nin_onnx.commands.predict import predict
 from nin_onnx.commands.recipes import recipes
@@ -26,7 +27,7 @@ from nin_onnx.errors import Interrupted, NinOnnxError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
-COMMANDS = (train, plot, export, evaluate, predict, show, recipes, results, reproduce, data, doctor)
+COMMANDS = (train, plot, export, evaluate, predict, show, models, recipes, results, reproduce, data, doctor)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,35 +1,62 @@
-"""The model that ships, on the real test images."""
+"""The models that ship: what their cards tell, on the real test images."""
 
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 
 from nin_onnx import data, models
+from nin_onnx.card import Card, read_card
 from nin_onnx.runtimes import Report, evaluate
 from nin_onnx.runtimes.diagnosis import diagnose
 from nin_onnx.runtimes.registry import runtime
 
-RESULT = Path(__file__).parents[2] / "results" / "mnist-modern-seed0.json"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
-def judged(data_dir: Path, *runtimes: str, limit: int | None = None) -> Report:
-    return evaluate(models.find("nin-mnist"), runtimes=runtimes, dataset=data.load("mnist", "test", data_dir), limit=limit)
+def judged(model: str, data_dir: Path, *runtimes: str, limit: int | None = None) -> Report:
+    dataset = data.load(card_of(model).dataset["name"], "test", data_dir)
+    return evaluate(models.find(model), runtimes=runtimes, dataset=dataset, limit=limit)
 
 
-def test_the_shipped_mnist_model_makes_the_errors_that_its_result_tells(data_dir: Path) -> None:
-    (row,) = judged(data_dir, "onnxruntime").rows
+def card_of(model: str) -> Card:
+    card = read_card(onnx.load(models.find(model)))
+    assert card
+    return card
+
+
+@pytest.mark.slow  # CI has a step for it
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("model", models.shipped())
+def test_a_shipped_model_makes_the_errors_that_its_card_tells(model: str, data_dir: Path) -> None:
+    told = card_of(model).test
+    assert told
+    (row,) = judged(model, data_dir, "onnxruntime").rows
     assert row.outcome == "pass"
     assert row.accuracy
-    assert row.accuracy.images == 10_000
-    assert abs(row.accuracy.errors - json.loads(RESULT.read_text())["test"]["errors"]) <= 2
+    assert row.accuracy.images == told["images"]
+    assert abs(row.accuracy.errors - told["errors"]) <= 2
+
+
+@pytest.mark.parametrize("model", models.shipped())
+def test_what_a_card_tells_is_a_result_of_the_ledger(model: str) -> None:
+    card = card_of(model)
+    results = [json.loads(path.read_text()) for path in RESULTS.glob("*.json")]
+    same = [one for one in results if (one["recipe"], one["seed"], one["test"]) == (card.recipe, card.seed, card.test)]
+    assert len(same) == 1
+    assert same[0]["dataset"]["fingerprint"] == card.dataset["fingerprint"]
+
+
+def test_all_that_ships_is_at_most_25_mb() -> None:
+    assert sum(path.stat().st_size for path in models.FOLDER.rglob("*") if path.is_file()) <= 25e6
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_runtime_that_can_run_here_decides_as_pytorch_does_on_the_shipped_mnist_model(data_dir: Path) -> None:
     names = [state.runtime for state in diagnose().runtimes if state.usable and runtime(state.runtime).by_default]
-    report = judged(data_dir, *names, limit=1_000)
+    report = judged("nin-mnist", data_dir, *names, limit=1_000)
     assert {row.runtime: (row.outcome, row.reason) for row in report.rows} == dict.fromkeys(names, ("pass", None))
     assert len(names) >= 9
     changes = [row.label_changes for row in report.rows if row.label_changes]

@@ -1,0 +1,87 @@
+"""`nin-onnx models`: the models that ship, as their cards tell."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.models import find, shipped
+
+__all__ = ["models"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list."""
+
+    name: str
+    file: str
+    bytes: int
+    input: str
+    height: int
+    width: int
+    channels: int
+    classes: int
+    licence: str | None
+    test: dict[str, Any] | None
+    """As in the card."""
+    variants: tuple[str, ...]
+    """Other forms of the graph, each in a folder of that name beside it."""
+
+
+@click.command(short_help="List the models that ship: error, size, input, licence.")
+@json_option
+def models(as_json: bool) -> None:
+    """List the models that ship with nin-onnx; their names go wherever a MODEL is asked for.
+
+    The error is that of the PyTorch model in float32 on the whole test set, looked at once, when its training had ended.
+    """
+    rows = [_row(name, find(name)) for name in shipped()]
+    if as_json:
+        print_json({"models": [asdict(row) for row in rows]})
+        return
+    cells = [("model", "error %", "95 %", "of", "MB", "input", "classes", "licence", "variants"), *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _row(name: str, file: Path) -> Row:
+    import onnx
+
+    from nin_onnx.card import read_card
+    from nin_onnx.errors import ModelError
+
+    card = read_card(onnx.load(file, load_external_data=False))
+    if card is None:
+        raise ModelError(f"'{file}' has no card: install nin-onnx again")
+    return Row(
+        name,
+        str(file),
+        file.stat().st_size,
+        card.input,
+        card.height,
+        card.width,
+        card.channels,
+        len(card.labels),
+        card.licence,
+        dict(card.test) if card.test else None,
+        tuple(sorted(path.parent.name for path in file.parent.glob("*/model.onnx"))),
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    test = row.test
+    return (
+        row.name,
+        f"{test['error']:.2f}" if test else "",
+        f"{test['low']:.2f}-{test['high']:.2f}" if test else "",
+        f"{test['images']:,} {test['name']}" if test else "",
+        f"{row.bytes / 1e6:.1f}",
+        f"{row.input.split()[0]}, {row.height}×{row.width}×{row.channels}",
+        str(row.classes),
+        row.licence or "",
+        ", ".join(row.variants),
+    )
