@@ -1,5 +1,6 @@
 """The ledger: what the summaries of finished runs say of the paper's figures, and which runs are still missing."""
 
+import itertools
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -124,7 +125,7 @@ def read(folder: Path) -> list[Entry]:
             summary = json.loads(path.read_text(encoding="utf-8"))
             entry = Entry(summary, _changes(summary))
             entry.accuracy()
-        except (OSError, ValueError, KeyError, TypeError, NinOnnxError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, NinOnnxError) as error:
             raise NinOnnxError(f"'{path}' is no summary of a run that was tested: copy a run's summary.json there") from error
         if entry not in entries:  # the same run, collected twice
             entries.append(entry)
@@ -144,15 +145,23 @@ def rows(entries: Iterable[Entry]) -> list[Row]:
 def missing(entries: Iterable[Entry], recipes: Sequence[str] = (), seeds: int | None = None) -> list[Missing]:
     """The runs of `recipes` that `entries` lack, the most valuable first; of all the paper's where none are named.
 
-    Each recipe with `seeds` seeds or, where that is not given, with as many as `ORDER` says. What goes beyond that comes
-    last, a seed of every recipe after the other.
+    Each recipe is owed `seeds` runs or, where that is not given, as many as `ORDER` says, of whatever seeds: one whose
+    network dies can be made up for by another. What goes beyond `ORDER` comes last, a run of every recipe after the other.
     """
     there = {(entry.recipe, entry.summary["seed"]) for entry in entries if entry.counts}
-    owed = dict(ORDER)
-    names = sorted(recipes or owed, key=lambda name: [*owed, name].index(name))
-    first = [(name, seed) for name in names for seed in range(min(owed.get(name, 1), seeds or owed.get(name, 1)))]
-    more = [(name, seed) for seed in range(seeds or 0) for name in names if seed >= owed.get(name, 1)]
-    return [Missing(name, seed) for name, seed in first + more if (name, seed) not in there]
+    order = dict(ORDER)
+    first: list[Missing] = []
+    more: list[tuple[int, Missing]] = []
+    for name in sorted(recipes or order, key=lambda name: [*order, name].index(name)):
+        owed = order.get(name, 1)
+        ran = sum(recipe == name for recipe, _ in there)
+        unused = (seed for seed in itertools.count() if (name, seed) not in there)
+        for number, seed in zip(range(ran, seeds or owed), unused, strict=False):
+            if number < owed:
+                first.append(Missing(name, seed))
+            else:
+                more.append((number, Missing(name, seed)))
+    return first + [run for _, run in sorted(more, key=lambda pair: pair[0])]
 
 
 def compare_figure3(entries: Iterable[Entry]) -> list[Comparison]:

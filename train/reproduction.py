@@ -4,6 +4,7 @@ results/NAME.json    the summary of each run that has ended, as the ledger reads
 runs/NAME/           its folder: weights, metrics, the exported graph; or, while it is under way, what it goes on from
 """
 
+import gc
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ def reproduce(
             reason = str(error) if isinstance(error, NinOnnxError) else f"{type(error).__name__}: {error}"
             done.failed[task.name] = " ".join(reason.split())
             echo(f"failed: {done.failed[task.name]}")
+        gc.collect()  # a learner and its CUDA graph hold each other, and the device's memory
     return done
 
 

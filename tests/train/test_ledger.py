@@ -196,7 +196,7 @@ def test_runs_are_ordered_by_recipe_and_seed_whatever_the_files_are_called(folde
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"recipe": "mnist", "seed": 0}', json.dumps({**summary("mnist"), "settings": {}})]
+    "content", ["{", "[]", '{"recipe": 3}', '{"recipe": "mnist", "seed": 0}', json.dumps({**summary("mnist"), "settings": {}})]
 )
 def test_a_file_that_is_no_summary_is_named(folder: Path, content: str) -> None:
     (folder / "odd.json").write_text(content)
@@ -231,6 +231,15 @@ def test_more_seeds_come_after_all_that_the_order_asks_for(folder: Path) -> None
         ("cifar10", 3),
         ("digits", 3),
     ]
+
+
+def test_a_seed_that_nobody_asked_for_makes_up_for_one_that_was(folder: Path, write: Write) -> None:
+    write("cifar10", seed=7)
+    write("mnist-modern", seed=1)
+    entries = ledger.read(folder)
+    assert ledger.missing(entries, ("cifar10",)) == []
+    assert ledger.missing(entries, ("mnist-modern",)) == [Missing("mnist-modern", 0), Missing("mnist-modern", 2)]
+    assert ledger.missing(entries, ("cifar10",), seeds=3) == [Missing("cifar10", 0), Missing("cifar10", 1)]
 
 
 def test_one_seed_is_one_of_each(folder: Path) -> None:
