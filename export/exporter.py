@@ -113,7 +113,7 @@ def _check_replaceable(target: Path) -> None:
     """Raise `RunError` unless `target` is absent, an empty folder, or an earlier export and nothing else."""
     if target.is_dir():
         found = {path.name for path in target.iterdir()}
-        replaceable = not found or ("model.onnx" in found and found <= WRITTEN)
+        replaceable = not found or {"model.onnx", "model.safetensors"} <= found <= WRITTEN
     else:
         replaceable = not target.exists()
     if not replaceable:

@@ -283,6 +283,7 @@ def test_an_empty_folder_is_filled(own_run: Path, tmp_path: Path) -> None:
         ["notes.txt"],
         ["model.onnx", "notes.txt"],  # a project that holds a model is more than a model
         ["model.safetensors"],
+        ["README.md", "model.onnx"],
     ],
 )
 def test_a_folder_of_something_else_is_refused_before_anything_is_done(
