@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from nin_onnx.data.images import Fit
 from nin_onnx.errors import ModelError
+from nin_onnx.images import Fit
 
 if TYPE_CHECKING:
     import onnx
@@ -41,7 +41,7 @@ class Card:
     """SHA-256 of the checkpoint that the graph was exported from."""
     seed: int = 0
     fit: Fit = "stretch"
-    """How an image of another size comes to this one: as in `nin_onnx.data.images.read_image`."""
+    """How an image of another size comes to this one: as in `nin_onnx.images.read_image`."""
     licence: str | None = None
     """Of the weights: an SPDX identifier."""
     test: Mapping[str, Any] | None = None

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset, Split
-from nin_onnx.data.images import Fit, read_image
 from nin_onnx.errors import DataError, MissingExtraError, UnknownNameError
+from nin_onnx.images import Fit, read_image
 
 __all__ = ["ImageFolder", "draw", "shuffled"]
 

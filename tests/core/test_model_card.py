@@ -57,9 +57,17 @@ def test_the_hub_reads_licence_data_and_error_of_the_shipped_model() -> None:
     assert found["accuracy"] == (1 - test["errors"] / test["images"], "ylecun/mnist", "test")
 
 
-def test_the_shipped_readme_is_what_its_card_says() -> None:
-    assert (SHIPPED / "README.md").read_text(encoding="utf-8") == render(CARD)
-    assert CARD.recipe == "mnist-modern"
+@pytest.mark.parametrize("name", models.shipped())
+def test_a_shipped_readme_is_what_its_card_says(name: str) -> None:
+    model = onnx.load(models.FOLDER / name / "model.onnx")
+    card = read_card(model)
+    assert card is not None
+    expected = render(card, "class_maps" in {value.name for value in model.graph.output})
+    assert (models.FOLDER / name / "README.md").read_text(encoding="utf-8") == expected
+
+
+def test_the_card_of_the_shipped_model_holds_what_its_run_came_to() -> None:
+    assert (CARD.recipe, CARD.licence) == ("mnist-modern", "Apache-2.0")
     assert CARD.test == json.loads(RESULT.read_text())["test"]
 
 
