@@ -3,13 +3,13 @@
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 from nin_onnx import __version__
 
-__all__ = ["commit", "hardware", "peak_memory", "versions"]
+__all__ = ["commit", "hardware", "peak_memory", "processes", "versions"]
 
 
 def hardware() -> dict[str, str | int]:
@@ -38,15 +38,24 @@ def peak_memory() -> int | None:
     if not Path("/proc/self/status").exists():
         return None
     total = 0
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in processes(os.getpgrp()):
         try:
-            group = int((process / "stat").read_text().rpartition(")")[2].split()[2])
-            if group == os.getpgrp():
-                status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-                total += int(status["VmHWM"].split()[0]) * 1024
+            status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+            total += int(status["VmHWM"].split()[0]) * 1024
         except (OSError, KeyError):  # it has ended meanwhile
             continue
     return total
+
+
+def processes(group: int) -> Iterator[Path]:
+    """The folder in /proc of each process of a group that has not ended; none where the system does not tell."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, its_group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(its_group) == group and state not in "ZX":
+            yield process
 
 
 def commit() -> str | None:

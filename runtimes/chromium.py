@@ -34,7 +34,9 @@ class Chromium(OnnxRuntimeWeb):
         flags = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", *ALONE]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             flags.append("--no-sandbox")  # for root there is none; the page is ours, and reaches nothing but this process
-        command = [browser() or "chromium", *flags, f"--user-data-dir={here / 'profile'}", f"{self._peer.home}/browser.html"]
+        start = here / "start.html"  # not the address itself: every user of the machine can read a command line
+        start.write_text(f'<meta http-equiv="refresh" content="0; url={self._peer.home}/browser.html">', encoding="utf-8")
+        command = [browser() or "chromium", *flags, f"--user-data-dir={here / 'profile'}", start.as_uri()]
         self._told = self._peer.start(command, os.environ | {"HOME": str(here), "TMPDIR": "."})  # a socket's path must be short
 
 

@@ -10,7 +10,7 @@ from nin_onnx.machine import hardware
 from nin_onnx.runtimes.contract import Unusable
 from nin_onnx.runtimes.job import Job
 from nin_onnx.runtimes.model import ModelFile, read_model
-from nin_onnx.runtimes.onnxruntime_cpu import packages
+from nin_onnx.runtimes.onnxruntime_cpu import clash, packages
 from nin_onnx.runtimes.process import run_job
 from nin_onnx.runtimes.registry import RUNTIMES, runtime
 
@@ -73,7 +73,7 @@ def diagnose(model: Path | None = None) -> Diagnosis:
         features=_features(),
         driver=_driver(),
         providers=_providers(),
-        clashes=_clashes(packages()),
+        clashes=tuple(": ".join(several) for several in [clash(packages(), "cpu")] if several),
     )
 
 
@@ -113,10 +113,3 @@ def _providers() -> tuple[str, ...]:
         return tuple(onnxruntime.get_available_providers())
     except Exception:  # a broken install: why, its own row tells where a model is given
         return ()
-
-
-def _clashes(found: list[str]) -> tuple[str, ...]:
-    if len(found) < 2:
-        return ()
-    names = " and ".join(f"'{package}'" for package in found)
-    return (f"{names} carry the same module, and the one installed last wins: pip uninstall --yes {' '.join(found[1:])}",)

@@ -27,7 +27,7 @@ __all__ = ["Yardstick", "judge"]
 class Yardstick:
     """What every runtime is measured by."""
 
-    golden: Golden | None
+    golden: Golden
     golden_problem: str | None
     """Why the golden vectors cannot be trusted; then nothing passes."""
     dataset: Dataset | None
@@ -92,16 +92,14 @@ def _changes(
 
 
 def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
-    """One runtime's row: it passes if all it gives is sound and agrees with the golden vectors, where there are any."""
+    """One runtime's row: it passes if all it gives is sound and agrees with the golden vectors."""
     if answer.outcome != "done":
         return Row(name, named, answer.outcome, answer.reason, answer.install)
-    parity = accuracy = None
-    problems = []
-    if yardstick.golden:
-        parity = compare(answer.feeds["golden"].arrays, yardstick.golden, _tolerance(answer.facts, yardstick))
-        tried = {name: outputs.arrays for name, outputs in answer.feeds.items() if name not in ("golden", "dataset")}
-        parity = examine(parity, tried, yardstick.golden)
-        problems.append(yardstick.golden_problem or parity.problem)
+    parity = compare(answer.feeds["golden"].arrays, yardstick.golden, _tolerance(answer.facts, yardstick))
+    tried = {name: outputs.arrays for name, outputs in answer.feeds.items() if name not in ("golden", "dataset")}
+    parity = examine(parity, tried, yardstick.golden)
+    problems = [yardstick.golden_problem or parity.problem]
+    accuracy = None
     if yardstick.dataset:
         outputs = answer.feeds["dataset"]
         images = sum(size for size, _ in outputs.batches)

@@ -57,7 +57,7 @@ def _row_cases(row: Row, report: Report) -> Iterator[Case]:
         yield Case(row.runtime, "runs", "error", row.reason or "")
         return
     yield Case(row.runtime, "runs")
-    problem = (report.golden or {}).get("problem") or (row.parity and row.parity.problem)
+    problem = report.golden["problem"] or (row.parity and row.parity.problem)
     if row.parity:
         yield Case(row.runtime, "agrees", "failure", row.reason or problem) if problem else Case(row.runtime, "agrees")
     if report.dataset:

@@ -37,9 +37,9 @@ def markdown(report: Report, *, require_reproduced: bool = False, max_error: flo
         lines += ["", *reasons, *asked]
     if speed := speed_table(report):
         lines += ["", *_table(speed), "", *(f"- {_cell(note)}" for note in speed_notes(report))]
-    golden = report.golden or {}
-    of = f"agreed on by {' and '.join(golden['references'])}" if golden.get("references") else "stored with the model"
-    lines += ["", f"Golden vectors: {golden.get('images', 0)} images, {of}. Model: sha256 `{report.model.sha256[:12]}`."]
+    golden = report.golden
+    of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else "stored with the model"
+    lines += ["", f"Golden vectors: {golden['images']} images, {of}. Model: sha256 `{report.model.sha256[:12]}`."]
     return "\n".join(lines) + "\n"
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from nin_onnx.runtimes.contract import Facts, Runtime, need
 from nin_onnx.runtimes.model import precision
 
-__all__ = ["OnnxRuntime", "packages"]
+__all__ = ["OnnxRuntime", "clash", "packages"]
 
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
-"""They clash: all of them install the module `onnxruntime`, and the one installed last wins."""
+"""All of them install the module `onnxruntime`."""
 
 
 def packages() -> list[str]:
@@ -27,6 +27,20 @@ def packages() -> list[str]:
             continue
         found.append(package)
     return found
+
+
+def clash(found: list[str], extra: str) -> tuple[str, str] | None:
+    """What is wrong with these packages side by side, and the command that leaves the one of `extra`; None of fewer than two.
+
+    To uninstall one of them would not do: it takes files of the others along.
+    """
+    if len(found) < 2:
+        return None
+    names = " and ".join(f"'{package}'" for package in found)
+    return (
+        f"{names} carry the same module, and the one installed last wins",
+        f"pip uninstall --yes {' '.join(found)} && pip install 'nin-onnx[{extra}]'",
+    )
 
 
 class OnnxRuntime(Runtime):

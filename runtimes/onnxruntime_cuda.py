@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nin_onnx.runtimes.contract import Facts, Unusable
-from nin_onnx.runtimes.onnxruntime_cpu import OnnxRuntime, packages
+from nin_onnx.runtimes.onnxruntime_cpu import OnnxRuntime, clash, packages
 
 __all__ = ["OnnxRuntimeCuda"]
 
@@ -33,9 +33,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
         if "onnxruntime-gpu" not in found:
             install = f"pip uninstall --yes {' '.join(found)} && {INSTALL}" if found else INSTALL
             raise Unusable("the package 'onnxruntime-gpu' is not installed", install)
-        if len(found) > 1:
-            clash = " and ".join(f"'{package}'" for package in found)
-            raise Unusable(f"{clash} are installed together and clash", f"pip uninstall --yes {' '.join(found)} && {INSTALL}")
+        if several := clash(found, "gpu"):
+            raise Unusable(*several)
 
     def load(self, model: Path, threads: int) -> None:
         import onnxruntime

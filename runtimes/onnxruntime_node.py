@@ -36,8 +36,8 @@ class OnnxRuntimeNode(Runtime):
     def load(self, model: Path, threads: int) -> None:
         self._model = model
         self._peer = Peer(model, threads, {})
-        command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), self._peer.home, str(place(self.package))]
-        self._told = self._peer.start([*command, self.provider], os.environ)
+        command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), str(place(self.package)), self.provider]
+        self._told = self._peer.start(command, os.environ | {"NIN_ONNX_HOME": self._peer.home})
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         return self._peer.run(images)

@@ -28,7 +28,7 @@ class Peer:
         """Serve `model`, and below each name in `folders` the files that lie in it, to whoever knows the address."""
         self.pages = {"settings": json.dumps({"threads": threads}).encode(), "model": model.read_bytes()}
         self.folders = dict(folders)
-        self.token = secrets.token_hex(16)  # other programs on this machine do not know it
+        self.token = secrets.token_hex(16)  # other users of this machine do not know it, and no command line may tell it
         self.jobs: SimpleQueue[NDArray[Any]] = SimpleQueue()
         self.answers: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
         self._program: subprocess.Popen[bytes] | None = None

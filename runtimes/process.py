@@ -4,16 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nin_onnx
+from nin_onnx.machine import processes
 from nin_onnx.runtimes.job import Answer, Job, read_answer, write_job
 
 __all__ = ["run_job", "why_ended", "worker"]
 
 LOG = "log"
+PATIENCE = 5.0
+"""Seconds that processes which were killed may take to be gone."""
 
 
 def run_job(job: Job, folder: Path, time_limit: float, interpreter: Path | None = None) -> Answer:
@@ -88,6 +92,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
     process.wait()
+    deadline = time.monotonic() + PATIENCE
+    while next(processes(process.pid), None) and time.monotonic() < deadline:  # what still ends may still write to the folder
+        time.sleep(0.01)
 
 
 def why_ended(status: int, folder: Path) -> str:

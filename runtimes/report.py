@@ -77,8 +77,8 @@ class Report:
 
     model: ModelFile
     dataset: Mapping[str, Any] | None
-    golden: Mapping[str, Any] | None
-    """Images, hash and, where they cannot be trusted, the problem; None where none lie beside the model."""
+    golden: Mapping[str, Any]
+    """Images, hash, the problem where they cannot be trusted, and the references where none lay beside the model."""
     published: Published | None
     rows: tuple[Row, ...]
     settings: Mapping[str, Any]

@@ -1,9 +1,11 @@
-// In Node: node node.mjs HOME PACKAGE PROVIDER, where HOME is nin-onnx's address and PACKAGE the folder of an npm package.
+// In Node: node node.mjs PACKAGE PROVIDER, where PACKAGE is the folder of an npm package.
+// NIN_ONNX_HOME is nin-onnx's address: in the environment, since every user of the machine can read a command line.
 
 import { createRequire } from "node:module";
 import { serve } from "./peer.mjs";
 
-const [home, folder, provider] = process.argv.slice(2);
+const home = process.env.NIN_ONNX_HOME;
+const [folder, provider] = process.argv.slice(2);
 let ort;
 try {
   ort = createRequire(import.meta.url)(folder);

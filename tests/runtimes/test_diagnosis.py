@@ -72,7 +72,7 @@ def test_two_packages_of_onnx_runtime_clash(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(diagnosis, "packages", lambda: ["onnxruntime", "onnxruntime-gpu"])
     (clash,) = diagnose().clashes
     assert clash.startswith("'onnxruntime' and 'onnxruntime-gpu' carry the same module")
-    assert clash.endswith("pip uninstall --yes onnxruntime-gpu")
+    assert clash.endswith(": pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'nin-onnx[cpu]'")
     monkeypatch.setattr(diagnosis, "packages", lambda: ["onnxruntime-gpu"])
     assert diagnose().clashes == ()
 

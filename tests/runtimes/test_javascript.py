@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,24 @@ def test_what_the_javascript_raises_is_the_reason(tiny_model: Writer, made_up: C
     assert rows[0].reason
     assert rows[0].reason.startswith("RuntimeError: ")
     assert "protobuf" in rows[0].reason
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_command_line_tells_the_address(
+    tiny_model: Writer, program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv(npm.FOLDER, str(tmp_path / "packages"))
+    for package in npm.PACKAGES:
+        npm.place(package).mkdir(parents=True)
+    told = f"env > {tmp_path}/environment; cat start.html > {tmp_path}/page; exit 3"
+    monkeypatch.setenv(BROWSER, str(program("browser", told)))
+    program("node", told)
+    (row,) = evaluate(tiny_model(), runtimes=[name]).rows
+    assert row.outcome == "error"
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    given = (tmp_path / "page").read_text() + (tmp_path / "environment").read_text()
+    assert re.search(r"http://127\.0\.0\.1:\d+/[0-9a-f]{32}", given)
+    assert "127.0.0.1" not in call
 
 
 @pytest.mark.usefixtures("usable")

@@ -72,7 +72,7 @@ def test_without_a_gpu_cuda_is_skipped_and_no_command_is_suggested(monkeypatch: 
         ),
         (
             ("onnxruntime", "onnxruntime-gpu"),
-            "'onnxruntime' and 'onnxruntime-gpu' are installed together and clash",
+            "'onnxruntime' and 'onnxruntime-gpu' carry the same module, and the one installed last wins",
             "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'nin-onnx[gpu]'",
         ),
     ],

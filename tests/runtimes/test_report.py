@@ -22,7 +22,7 @@ def row(runtime: str, outcome: Outcome, **values: Any) -> Row:
 
 def report(*rows: Row) -> Report:
     model = ModelFile(Path("m.onnx"), 1, "0" * 64, 8, 18, ("batch", 8, 6, 3), 4, None)
-    return Report(model, None, None, FIGURE, rows, {}, {}, {})
+    return Report(model, None, {}, FIGURE, rows, {}, {}, {})
 
 
 @pytest.fixture
