@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.errors import ModelError
 
-__all__ = ["FOLDER", "Golden", "golden_images", "read_golden", "write_golden"]
+__all__ = ["FOLDER", "Golden", "golden_images", "read_golden", "read_tensors", "write_golden"]
 
 FOLDER = "test_data_set_0"
 
@@ -84,22 +84,31 @@ def write_golden(folder: Path, golden: Golden) -> None:
 
 def read_golden(folder: Path) -> Golden | None:
     """The golden vectors that lie in `folder`, or None where there are none; raises `ModelError` for a broken file."""
-    from google.protobuf.message import DecodeError
-    from onnx import TensorProto, numpy_helper
-
-    source = folder / FOLDER
-    if not (source / "input_0.pb").exists():
+    tensors = read_tensors(folder)
+    if "input_0" not in tensors:
         return None
-    arrays: dict[str, NDArray[Any]] = {}
-    outputs = [path for path in source.glob("output_*.pb") if path.stem.split("_")[1].isdecimal()]
-    files = [source / "input_0.pb", *sorted(outputs, key=lambda path: int(path.stem.split("_")[1]))]
-    for path in files:
-        try:
-            tensor = TensorProto.FromString(path.read_bytes())
-            arrays[tensor.name] = numpy_helper.to_array(tensor)
-        except (DecodeError, ValueError, TypeError) as error:
-            raise ModelError(f"'{path}' holds no tensor ({error}): export the model again") from error
+    source = folder / FOLDER
+    arrays = {name: array for file, (name, array) in tensors.items() if file == "input_0" or file.startswith("output_")}
     images = arrays.pop("images", None)
     if images is None or "logits" not in arrays:
         raise ModelError(f"'{source}' should hold 'images' and 'logits', it holds {sorted(arrays)}: export the model again")
     return Golden(images, arrays)
+
+
+def read_tensors(folder: Path) -> dict[str, tuple[str, NDArray[Any]]]:
+    """What lies in the layout of the ONNX model zoo in `folder`: for input_0, ..., output_0, ... the name and the array.
+
+    In the order of their numbers; raises `ModelError` for a broken file.
+    """
+    from google.protobuf.message import DecodeError
+    from onnx import TensorProto, numpy_helper
+
+    files = [path for path in (folder / FOLDER).glob("*_*.pb") if path.stem.partition("_")[2].isdecimal()]
+    tensors = {}
+    for path in sorted(files, key=lambda path: int(path.stem.partition("_")[2])):
+        try:
+            tensor = TensorProto.FromString(path.read_bytes())
+            tensors[path.stem] = tensor.name, numpy_helper.to_array(tensor)
+        except (DecodeError, ValueError, TypeError) as error:
+            raise ModelError(f"'{path}' holds no tensor ({error}): export the model again") from error
+    return tensors

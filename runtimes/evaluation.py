@@ -20,7 +20,7 @@ from nin_onnx.runtimes.judgement import Yardstick, judge
 from nin_onnx.runtimes.location import locate
 from nin_onnx.runtimes.model import ModelFile, read_model
 from nin_onnx.runtimes.probes import probes
-from nin_onnx.runtimes.references import REFERENCES, agreement, inputs
+from nin_onnx.runtimes.references import REFERENCES, agreement, inputs, stored
 from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
 from nin_onnx.runtimes.repro import write_repro
@@ -60,7 +60,7 @@ def evaluate(
     required = dict.fromkeys(map(full_name, (*(runtimes or ()), *require)))
     names = required if runtimes is not None else [name for name in RUNTIMES if name in required or runtime(name).by_default]
     file = read_model(model)
-    golden = None if file.foreign else read_golden(model.parent)
+    golden = stored(file) if file.foreign else read_golden(model.parent)
     if dataset is not None:
         file.check(dataset)
     card = file.card

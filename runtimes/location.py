@@ -32,7 +32,7 @@ def locate(row: Row, right: str, model: ModelFile, golden: Feed, folder: Path, c
     path = folder / "model.onnx"
     onnx.save(graph, path)
     values = [output.name for output in graph.graph.output]
-    open_model, feed = replace(model, path=path), {"golden": replace(golden, outputs=tuple(values))}
+    open_model, feed = replace(model, path=path, external=()), {"golden": replace(golden, outputs=tuple(values))}
     given, expected = (
         answer.feeds["golden"].arrays if answer.outcome == "done" else {}
         for answer in (ask(name, open_model, feed, folder / f"{row.runtime}-{name}", conditions) for name in (row.runtime, right))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nin_onnx.card import Card, read_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
+from nin_onnx.runtimes.external import external_files
 
 if TYPE_CHECKING:
     import onnx
@@ -31,8 +32,9 @@ class ModelFile:
 
     path: Path
     size: int
-    """Bytes."""
+    """Bytes, of the external files too."""
     sha256: str
+    """Of the file, and where there are external ones, of what these hold behind it."""
     ir: int
     opset: int
     input: tuple[Dimension, ...]
@@ -45,6 +47,8 @@ class ModelFile:
     input_type: str = "uint8"
     outputs: tuple[str, ...] = ()
     """Those that hold floating point numbers."""
+    external: tuple[str, ...] = ()
+    """Files with weights, by their paths from the model's folder."""
 
     @property
     def fixed_batch(self) -> int | None:
@@ -88,7 +92,9 @@ def read_model(path: Path) -> ModelFile:
         raise ModelError(f"cannot read the model '{path}' ({error.strerror}): give the path of an .onnx file") from error
     try:
         model = onnx.load_model_from_string(content)
-        onnx.checker.check_model(model)
+        external = external_files(model)
+        onnx.checker.check_model(str(path) if external else model)  # with the path, it looks for them beside the model
+        content += b"".join((path.parent / file).read_bytes() for file in external)
         value = _input(path, model)
         classes = _classes(model) if _is_pixels(value) else None
         return ModelFile(
@@ -103,8 +109,14 @@ def read_model(path: Path) -> ModelFile:
             foreign=classes is None,
             input_type=TYPES[value.type.tensor_type.elem_type],
             outputs=_outputs(path, model),
+            external=external,
         )
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:  # ValueError: text that is no text, types unknown
+    except (
+        DecodeError,
+        onnx.checker.ValidationError,
+        ValueError,
+        OSError,
+    ) as error:  # ValueError: text that is no text, types unknown
         reason = (str(error).strip().splitlines() or ["no protobuf"])[0]
         raise ModelError(
             f"'{path}' is no valid ONNX file, is truncated, or is too new for this onnx ({reason}): "

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime
-from nin_onnx.runtimes.model import precision
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
+from nin_onnx.runtimes.model import ModelFile, precision
 from nin_onnx.runtimes.npm import need_npm, place
 from nin_onnx.runtimes.peer import JAVASCRIPT, Peer
 
@@ -32,6 +32,11 @@ class OnnxRuntimeNode(Runtime):
     def installed(cls) -> str | None:
         manifest = place(cls.package) / "package.json"
         return str(json.loads(manifest.read_text(encoding="utf-8"))["version"]) if manifest.exists() else None
+
+    @classmethod
+    def accepts(cls, model: ModelFile) -> None:
+        if model.external:
+            raise Unusable("the model keeps weights in other files, and is handed over as one")
 
     def load(self, model: Path, threads: int) -> None:
         self._model = model

@@ -1,6 +1,6 @@
-"""Models that bring no golden vectors: what they are tried with, and what two independent runtimes agree that they answer."""
+"""Golden vectors of models that are not ours: what lies beside them, else what two independent runtimes agree on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -8,14 +8,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.errors import ModelError
-from nin_onnx.golden import Golden, golden_images
+from nin_onnx.golden import Golden, golden_images, read_tensors
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import TOLERANCES, compare
 
-__all__ = ["REFERENCES", "agreement", "inputs"]
+__all__ = ["REFERENCES", "agreement", "inputs", "stored"]
 
 REFERENCES = ("onnxruntime", "reference", "openvino", "tract")
 """Runtimes that share no code, the likeliest to be right first: any two that agree are believed."""
+
+
+def stored(model: ModelFile) -> Golden | None:
+    """The vectors beside a foreign model, as the ONNX model zoo lays them; None where there are none, or not of its shapes."""
+    import onnx
+
+    tensors = read_tensors(model.path.parent)
+    _, images = tensors.get("input_0", ("", np.empty(0)))
+    if "input_1" in tensors or images.dtype != model.input_type or not _fits(images.shape[1:], model.input[1:]):
+        return None
+    rows = len(images)
+    if rows == 0 or rows % (model.fixed_batch or 1):
+        return None
+    outputs = {}
+    for number, output in enumerate(onnx.load(model.path, load_external_data=False).graph.output):
+        sides = output.type.tensor_type.shape.dim
+        _, array = tensors.get(f"output_{number}", ("", np.empty(0)))
+        if output.name not in model.outputs:
+            continue
+        if array.shape[:1] != (rows,) or not _fits(array.shape[1:], [side.dim_value or None for side in sides[1:]]):
+            return None
+        outputs[output.name] = array
+    return Golden(images, outputs)
+
+
+def _fits(shape: Sequence[int], sides: Sequence[int | str | None]) -> bool:
+    """Whether a shape is as long as told, and each side of it, where that is told."""
+    return len(shape) == len(sides) and all(
+        side == told for side, told in zip(shape, sides, strict=True) if isinstance(told, int)
+    )
 
 
 def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any]:

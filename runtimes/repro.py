@@ -21,7 +21,7 @@ __all__ = ["write_repro"]
 def write_repro(target: Path, row: Row, model: ModelFile, golden: Golden, feeds: Mapping[str, Feed], answer: Answer) -> None:
     """Write `target`/RUNTIME where the row failed.
 
-    model.onnx
+    model.onnx, and beside it the weights that it keeps in other files
     golden/images.npy, expected-NAME.npy, given-NAME.npy
     batch 7/images.npy, given-NAME.npy, and so on for what else was tried
     report.json: the row, versions, hardware
@@ -30,6 +30,9 @@ def write_repro(target: Path, row: Row, model: ModelFile, golden: Golden, feeds:
         return
     with atomic.whole_folder(target / row.runtime) as folder:
         shutil.copy(model.path, folder / "model.onnx")
+        for file in model.external:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(model.path.parent / file, folder / file)
         for name, outputs in answer.feeds.items():
             if name == "dataset":  # whoever has it needs no copy
                 continue

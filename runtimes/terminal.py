@@ -31,7 +31,7 @@ def _head(report: Report) -> Iterator[str]:
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
     yield _fact("file", str(model.path))
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else f"sha256 {golden['hash'][:12]}"
-    yield _fact("golden", f"{golden['images']} images", golden["problem"] or of)
+    yield _fact("golden", f"{golden['images']} image{'s' * (golden['images'] != 1)}", golden["problem"] or of)
     if data:
         name, size = f"{data['name']} {data['split']}", f"{data['images']:,} images"
         yield _fact("data", name, size, data["provenance"], f"fingerprint {data['fingerprint'][:12]}")

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -182,13 +181,27 @@ class PrintsRubbish(Healthy):
         return super().run(images)
 
 
-class EatsMemory(Healthy):
-    """As the system's killer of processes ends one that has taken all memory, which a test had better not take."""
+class AllocatesUntilRefused(Healthy):
+    """Where the system lets it have a little more than it has, as `ulimit -v` or a container's limit may."""
 
     def run(self, images: NDArray[Any]) -> Outputs:
-        self.block = b"x" * 100_000_000
-        os.kill(os.getpid(), signal.SIGKILL)
-        return super().run(images)
+        import resource
+
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + 200_000_000,) * 2)
+        self.blocks = []
+        while True:
+            self.blocks.append(b"x" * 10_000_000)
+
+
+class AllocatesUntilKilled(Healthy):
+    """In the control group, whose memory is limited, that the variable MADE_UP_GROUP names."""
+
+    def run(self, images: NDArray[Any]) -> Outputs:
+        Path(os.environ["MADE_UP_GROUP"], "cgroup.procs").write_text(str(os.getpid()))
+        self.blocks = []
+        while True:
+            self.blocks.append(b"x" * 10_000_000)
 
 
 class HoldsMuchMemory(Healthy):

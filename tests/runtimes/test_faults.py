@@ -48,7 +48,7 @@ FAULTS = {
     "LeavesChild": ("pass", None),
     "UsesItsMemoryAgain": ("pass", None),
     "PrintsRubbish": ("pass", None),
-    "EatsMemory": ("error", "killed by SIGKILL, perhaps for want of memory"),
+    "AllocatesUntilRefused": ("error", "MemoryError"),
     "DependsOnItsNeighbours": ("fail", "an image's outputs depend on the other images of its batch: they move by "),
     "TellsNothing": ("pass", None),
     "TellsRoughly": ("pass", None),
@@ -150,6 +150,41 @@ def test_a_runtime_that_hangs_is_ended_within_five_seconds_of_its_time_limit(tin
     report = evaluate(tiny_model(), runtimes=[made_up("Hangs")], time_limit=2)
     assert report.rows[0].reason == "stopped at the time limit of 2 s"
     assert 2 < time.monotonic() - start < 7
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A control group that may hold 300 MB; who takes more is killed by the system."""
+    first = Path("/sys/fs/cgroup/memory")  # where control groups of version 1 have it
+    root, limit = (first, "memory.limit_in_bytes") if first.is_dir() else (first.parent, "memory.max")
+    folder = root / f"nin-onnx-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / limit).write_text("300000000")
+        if (folder / "memory.swap.max").exists():
+            (folder / "memory.swap.max").write_text("0")
+    except OSError as error:
+        pytest.skip(f"no limit of memory can be set ({error.strerror})")
+    else:
+        monkeypatch.setenv("MADE_UP_GROUP", str(folder))
+        yield
+    finally:
+        if folder.is_dir():
+            folder.rmdir()
+
+
+@pytest.mark.usefixtures("group")
+def test_a_runtime_that_allocates_until_the_system_kills_it_is_an_error(
+    tiny_model: Writer, made_up: Register, temporary: Path, tmp_path: Path
+) -> None:
+    report = evaluate(tiny_model(), runtimes=[made_up("AllocatesUntilKilled"), "reference"])
+    assert [(row.outcome, row.reason) for row in report.rows] == [
+        ("error", "killed by SIGKILL, perhaps for want of memory"),
+        ("pass", None),
+    ]
+    assert report.exit_status() == 1
+    assert all_end(noted(tmp_path / "ids", at_least=1))
+    assert list(temporary.iterdir()) == []
 
 
 def alone(report: Report, row: Row) -> Report:

@@ -1,17 +1,19 @@
 """Models without golden vectors, ours and others': judged by two references that agree, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes import RUNTIMES, evaluate
 from nin_onnx.runtimes.model import read_model
-from nin_onnx.runtimes.references import agreement, inputs
+from nin_onnx.runtimes.references import agreement, inputs, stored
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 """What the onnx package carries for its backend tests: opset 9, a fixed batch, the weights among the inputs."""
@@ -92,6 +94,67 @@ def test_a_model_for_images_of_any_size_needs_a_data_set_to_know_one(tiny_model:
     onnx.save(model, path)
     with pytest.raises(ModelError, match="takes images of any size, and no golden vectors lie beside it: give --dataset"):
         evaluate(path, runtimes=["onnxruntime"])
+
+
+def zoo(folder: Path, images: NDArray[Any], outputs: Sequence[NDArray[Any]]) -> None:
+    """The layout of the ONNX model zoo, whose tensors may have no names."""
+    target = folder / "test_data_set_0"
+    target.mkdir()
+    for name, array in {"input_0": images, **{f"output_{i}": array for i, array in enumerate(outputs)}}.items():
+        (target / f"{name}.pb").write_bytes(numpy_helper.from_array(array).SerializeToString())
+
+
+def scores(features: NDArray[Any]) -> NDArray[Any]:
+    """What `by_hand` computes, in NumPy's float64."""
+    weights = np.random.default_rng(0).normal(0, 1, (4, 3)).astype(np.float32)
+    powers = np.exp(features.astype(np.float64) @ weights)
+    shares: NDArray[np.float32] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+@pytest.mark.parametrize(("batch", "rows"), [("N", 1), (3, 6)])
+def test_vectors_beside_a_foreign_model_are_its_golden_ones(tmp_path: Path, batch: str | int, rows: int) -> None:
+    features = np.random.default_rng(1).normal(0, 1, (rows, 4)).astype(np.float32)
+    zoo(tmp_path, features, [scores(features)])
+    report = evaluate(by_hand(tmp_path, batch), runtimes=["onnxruntime", "reference"])
+    assert (report.golden["images"], report.golden["references"]) == (rows, None)
+    assert [(row.outcome, row.reason) for row in report.rows] == [("pass", None)] * 2
+
+
+def test_vectors_beside_a_foreign_model_that_are_not_its_own_let_it_fail(tmp_path: Path) -> None:
+    features = np.random.default_rng(1).normal(0, 1, (2, 4)).astype(np.float32)
+    zoo(tmp_path, features, [scores(features[::-1])])
+    (row,) = evaluate(by_hand(tmp_path), runtimes=["onnxruntime"]).rows
+    assert row.outcome == "fail"
+    assert row.reason
+    assert row.reason.startswith("'scores' differs from the golden vectors by ")
+
+
+@pytest.mark.parametrize(
+    ("images", "outputs"),
+    [
+        (np.zeros((2, 5), np.float32), [(2, 3)]),
+        (np.zeros((2, 4, 1), np.float32), [(2, 3)]),
+        (np.zeros((2, 4), np.float64), [(2, 3)]),
+        (np.zeros((0, 4), np.float32), [(0, 3)]),
+        (np.zeros((2, 4), np.float32), [(2, 4)]),
+        (np.zeros((2, 4), np.float32), [(1, 3)]),
+        (np.zeros((2, 4), np.float32), []),
+    ],
+    ids=["wide input", "long input", "other type", "no rows", "wide output", "few outputs", "no output"],
+)
+def test_vectors_that_are_not_of_the_model_s_shapes_are_left_aside(
+    tmp_path: Path, images: NDArray[Any], outputs: list[tuple[int, ...]]
+) -> None:
+    zoo(tmp_path, images, [np.ones(shape, np.float32) for shape in outputs])
+    assert stored(read_model(by_hand(tmp_path))) is None
+
+
+def test_a_broken_file_of_vectors_beside_a_foreign_model_is_named(tmp_path: Path) -> None:
+    zoo(tmp_path, np.zeros((2, 4), np.float32), [])
+    (tmp_path / "test_data_set_0" / "output_0.pb").write_bytes(b"no tensor")
+    with pytest.raises(ModelError, match=r"output_0\.pb' holds no tensor"):
+        stored(read_model(by_hand(tmp_path)))
 
 
 @pytest.mark.slow
