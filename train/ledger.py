@@ -175,7 +175,8 @@ def compare_figure3(entries: Iterable[Entry]) -> list[Comparison]:
         if entry.changes is None or not entry.changes.keys() <= {"train.epochs"} or entry.recipe != summary["experiment"]:
             continue
         epochs = [Epoch(**point, seconds=0.0, images_per_second=0.0) for point in summary.get("curve", ())]
-        name = f"{entry.recipe}, seed {summary['seed']}, {summary['epochs']} epochs"
+        copy = "" if summary["test"]["provenance"] == "official" else f", {summary['test']['provenance']}"
+        name = f"seed {summary['seed']}, {summary['epochs']} epochs{copy}"
         comparison = curves.compare(Curves(Path(name), entry.recipe, summary["experiment"], epochs))
         if comparison and comparison.error == "test":
             found.append(comparison)

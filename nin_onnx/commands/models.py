@@ -74,11 +74,12 @@ def _row(name: str, file: Path) -> Row:
 
 def _cells(row: Row) -> tuple[str, ...]:
     test = row.test
+    copy = f", {test['provenance']}" if test and test["provenance"] != "official" else ""
     return (
         row.name,
         f"{test['error']:.2f}" if test else "",
         f"{test['low']:.2f}-{test['high']:.2f}" if test else "",
-        f"{test['images']:,} {test['name']}" if test else "",
+        f"{test['images']:,} {test['name']}{copy}" if test else "",
         f"{row.bytes / 1e6:.1f}",
         f"{row.input.split()[0]}, {row.height}×{row.width}×{row.channels}",
         str(row.classes),

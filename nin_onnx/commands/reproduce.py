@@ -115,6 +115,6 @@ def _conclude(done: "Reproduction", out: Path, as_json: bool) -> None:
             click.echo(f"left      {name}")
         click.echo(f"{len(done.finished)} finished, {len(done.failed)} failed, {len(done.left)} left; all of it is in {out}")
     if done.stopped:
-        raise Interrupted(f"{done.stopped}, {len(done.left)} runs are left: the same command goes on")
+        raise Interrupted(f"{done.stopped}; runs that are left: {len(done.left)}; the same command goes on")
     if done.failed:
         raise CheckFailedError(f"failed: {', '.join(done.failed)}")
