@@ -19,6 +19,7 @@ HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "cifar100": "uoft-
 
 EXPECTS = {
     "mnist": "light strokes on dark ground, one digit that fills the middle: invert a scan of ink on paper first",
+    "digits": "light strokes on dark ground, one digit that fills the 8 × 8 pixels: invert a scan of ink on paper first",
     "svhn": "house numbers cut out of photographs, one digit in the middle",
     "cifar10": "small photographs with one thing in the middle",
     "cifar100": "small photographs with one thing in the middle",
@@ -70,8 +71,12 @@ def _front_matter(card: Card) -> dict[str, Any]:
                         "task": {"type": "image-classification"},
                         "dataset": {"type": HUB.get(test, test), "name": test, "split": str(card.test["split"])},
                         "metrics": [
-                            {"type": "accuracy", "name": "accuracy", "value": 1 - card.test["errors"] / card.test["images"]},
-                            {"type": "error", "name": f"test error, % ({interval})", "value": card.test["error"]},
+                            {
+                                "type": "accuracy",
+                                "name": "accuracy",
+                                "value": round(1 - card.test["errors"] / card.test["images"], 6),
+                            },
+                            {"type": "error", "name": f"test error, % ({interval})", "value": round(card.test["error"], 4)},
                         ],
                     }
                 ],
@@ -87,7 +92,7 @@ def _opening(card: Card) -> str:
         table = table.adapted((card.channels, card.height, card.width), len(card.labels))
         size = f"{parameters(table):,} parameters, {multiply_adds(table) / 1e6:.1f} million multiply-adds an image"
         paper = "[Network in Network](https://arxiv.org/abs/1312.4400) (Lin, Chen, Yan 2013)"
-        what += f" The network is `{card.architecture}` of {paper}: {size}."
+        what += f" The network is `{card.architecture}`, after {paper}: {size}."
     if card.test:
         test = card.test
         error = f"**{test['error']:.2f} % test error** ({test['errors']:,} of {test['images']:,} images"
