@@ -37,8 +37,6 @@ class GraphLayer:
 
 def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None) -> list[GraphLayer]:
     """The layers of `model` in its own order; `size` is of the input's dimensions that the graph leaves free, by number."""
-    import onnx
-
     shapes, integers = _shapes(model, {0: 1, **(size or {})})
     constants = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
     found: list[GraphLayer] = []
@@ -48,8 +46,7 @@ def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None
         inputs = [source.get(name, name) for name in node.input if name]
         output = node.output[0]
         if node.op_type == "Constant" or (inputs and all(name in constants for name in inputs)):
-            values = [onnx.helper.get_attribute_value(part) for part in node.attribute if part.name == "value"]
-            constants[output] = constants[inputs[0]] if inputs else prod(values[0].dims) if values else 1
+            constants[output] = prod(side or 0 for side in shapes.get(output, ()))
             continue
         if node.op_type in PASSING:
             source[output] = inputs[0]

@@ -132,7 +132,7 @@ def _print_lines(lines: Iterable[tuple[str, str]]) -> None:
     told = [(word, text) for word, text in lines if text]
     margin = max(len(word) for word, _ in told) + 2
     for word, text in told:
-        first, *others = wrap(text, WIDTH - margin, break_on_hyphens=False)
+        first, *others = wrap(text, WIDTH - margin, break_on_hyphens=False, break_long_words=False)
         click.echo(f"{word:<{margin}}{first}")
         for line in others:
             click.echo(f"{'':<{margin}}{line}")

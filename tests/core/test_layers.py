@@ -63,6 +63,8 @@ def test_the_shipped_model_has_the_shapes_and_costs_of_its_table() -> None:
     assert found["pool1"].operators == ("MaxPool 3×3 /2",)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of torch's exporter about torch
 def test_a_network_of_another_kind_has_the_parameters_and_products_that_pytorch_counts(tmp_path: Path) -> None:
     network = Their().eval()
@@ -75,6 +77,17 @@ def test_a_network_of_another_kind_has_the_parameters_and_products_that_pytorch_
     assert sum(layer.parameters for layer in found) == sum(weight.numel() for weight in network.parameters())
     (grouped,) = (layer for layer in found if "groups" in layer.operators[0])
     assert grouped.operators[0] == "Conv 3×3 (8 groups)"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "giga"),
+    [("resnet50", 25_557_032, 4.09), ("vgg19", 143_667_240, 19.63), ("squeezenet", 1_235_496, 0.35)],  # as torchvision lists them
+)
+def test_well_known_networks_from_elsewhere_have_their_well_known_sizes(name: str, parameters: int, giga: float) -> None:
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"  # real graphs, their weights left out
+    found = graph_layers(onnx.load(folder / f"light_{name}.onnx"))
+    assert sum(layer.parameters for layer in found) == parameters
+    assert round(sum(layer.multiply_adds or 0 for layer in found) / 1e9, 2) == giga
 
 
 def test_sizes_that_the_graph_leaves_free_are_those_that_were_given() -> None:
