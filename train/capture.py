@@ -78,17 +78,21 @@ def record(
     call: Callable[[], tuple[Tensor, Tensor]], weights: Sequence[nn.Parameter]
 ) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
     """What `call` gives and leaves as gradients, in memory of its own, and what calculates it there anew."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
+    side, main = torch.cuda.Stream(), torch.cuda.current_stream()
+    side.wait_stream(main)
     with torch.cuda.stream(side):
         for _ in range(WARM_UP):
             call()
             for weight in weights:
                 weight.grad = None  # so that the capture makes them, instead of adding to them
-    torch.cuda.current_stream().wait_stream(side)
+    main.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        answer = call()
+    try:
+        with torch.cuda.graph(graph):
+            answer = call()
+    except RuntimeError:
+        torch.cuda.set_stream(main)  # a capture that fails to end would leave its own stream behind as the current one
+        raise
     return answer, graph.replay
 
 
