@@ -1,5 +1,5 @@
 """Export: a checkpoint becomes one self-describing ONNX file, checked against the network it came from."""
 
-from nin_onnx.export.exporter import Export, export_run
+from nin_onnx.export.exporter import Export, export, export_run
 
-__all__ = ["Export", "export_run"]
+__all__ = ["Export", "export", "export_run"]

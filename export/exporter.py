@@ -1,4 +1,4 @@
-"""A run becomes a model folder: the graph, the weights it was made from, and its golden vectors.
+"""A run, or a user's own module, becomes a model folder: the graph, the weights it was made from, and its golden vectors.
 
 README.md            its card, for readers
 model.onnx           the classifier, raw pixels in, with its card
@@ -7,24 +7,34 @@ test_data_set_0/     golden vectors
 zoo/, triton/        bundles, where they were asked for
 """
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from nin_onnx import atomic, model_card
 from nin_onnx.card import Card, write_card
-from nin_onnx.errors import RunError, require
+from nin_onnx.errors import ModelError, RunError, require
 from nin_onnx.export.bundles import BUNDLES, check_bundles, write_bundles
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
 from nin_onnx.golden import FOLDER, write_golden
 from nin_onnx.machine import versions
 
-__all__ = ["Export", "export_run"]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nin_onnx.train.network import ImageClassifier
+
+__all__ = ["Export", "export", "export_run"]
 
 WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER, *BUNDLES}  # an export replaces a folder of these, and no other
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a model is called: it becomes a file's name in bundles, and a folder's."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,7 @@ def export_run(
     written. Raises `RunError` for a folder without checkpoint or an `out` that is something else, `ExportError` where a
     check fails.
     """
-    require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
-    from nin_onnx.export.to_onnx import golden_vectors, module_values, to_onnx
+    _require()
     from nin_onnx.train.checkpoint import load_classifier, sha256
     from nin_onnx.train.run import Run
 
@@ -65,8 +74,6 @@ def export_run(
     classifier, checkpoint = load_classifier(source)
     recipe = checkpoint.recipe
     table = classifier.network.architecture
-    golden = golden_vectors(classifier)
-    model, results = run(to_onnx(classifier), golden, passes, partial(module_values, classifier))
     channels, height, width = table.input
     card = Card(
         name=table.name,
@@ -84,18 +91,90 @@ def export_run(
         test=_tested(folder),
         experiment=recipe.experiment,
         dataset=checkpoint.dataset,
-        golden=golden.hash,
+        golden="",
         weights=sha256(source),
         trained_with=checkpoint.versions,
-        exported_with=versions(("torch", "onnx", "onnxscript", "onnxsim")),
     )
-    model.graph.name = table.name
+    return _export(classifier, card, target, passes, bundles, source)
+
+
+def export(
+    module: "nn.Module",
+    example: "Tensor | NDArray[Any]",
+    out: Path,
+    *,
+    name: str,
+    labels: Sequence[str],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    licence: str | None = None,
+    bundles: Sequence[str] = (),
+    passes: tuple[Pass, ...] = PASSES,
+) -> Export:
+    """Export your own classifier into the model folder `out`, with all that `export_run` does; `module` stays as it is.
+
+    `example` is a batch of images as `module` takes it: uint8 [batch, height, width, channels], which is then all that happens
+    to the pixels, or float32 [batch, channels, height, width]; then the graph makes 0…1 of the pixels first, subtracts `mean`
+    and divides by `std`, one number for each channel. `module` gives scores [batch, classes], or class maps [batch, classes,
+    h, w], whose means are the scores. `labels`: one for each class. `licence` and `bundles` as for `export_run`.
+
+    Raises `ModelError` for a module that is no such thing, `RunError` for an `out` that is something else than an earlier
+    export, `ExportError` where torch cannot export it or a check fails; then nothing is written.
+    """
+    _require()
+    from nin_onnx.export.module import wrapped
+
+    if not NAME.fullmatch(name):
+        raise ModelError(f"the name is '{name}', expected a letter or digit, and after it also '.', '_' and '-'")
+    check_bundles(bundles)
+    _check_replaceable(out)
+    classifier = wrapped(module, example, len(labels), mean, std)
+    channels, height, width = classifier.input
+    card = Card(
+        name=name,
+        architecture=type(module).__name__,
+        labels=tuple(labels),
+        input="uint8 [batch, height, width, channels]",
+        height=height,
+        width=width,
+        channels=channels,
+        preprocessing=tuple(step for step, _ in classifier.preprocessing.named_children()) if classifier.preprocessing else (),
+        recipe="",
+        experiment=None,
+        dataset={},
+        golden="",
+        weights="",
+        licence=licence,
+    )
+    return _export(classifier, card, out, passes, bundles)
+
+
+def _require() -> None:
+    require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
+
+
+def _export(
+    classifier: "ImageClassifier",
+    card: Card,
+    target: Path,
+    passes: tuple[Pass, ...],
+    bundles: Sequence[str],
+    weights: Path | None = None,
+) -> Export:
+    """The model folder of `classifier`; `card` lacks the golden hash and our versions, `weights` is copied into the folder."""
+    from nin_onnx.export.to_onnx import golden_vectors, module_values, to_onnx
+
+    golden = golden_vectors(classifier)
+    model, results = run(to_onnx(classifier), golden, passes, partial(module_values, classifier))
+    card = replace(card, golden=golden.hash, exported_with=versions(("torch", "onnx", "onnxscript", "onnxsim")))
+    model.graph.name = card.name
     write_card(model, card)
     content = model.SerializeToString(deterministic=True)
     with atomic.whole_folder(target) as staging:
         (staging / "model.onnx").write_bytes(content)
-        (staging / "README.md").write_text(model_card.render(card, table.class_maps), encoding="utf-8")
-        shutil.copyfile(source, staging / "model.safetensors")
+        (staging / "README.md").write_text(model_card.render(card, "class_maps" in golden.outputs), encoding="utf-8")
+        if weights:
+            shutil.copyfile(weights, staging / "model.safetensors")
         write_golden(staging, golden)
         write_bundles(staging, card.name, bundles)
     return Export(target / "model.onnx", len(content), card, tuple(results))

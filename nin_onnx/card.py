@@ -31,6 +31,7 @@ class Card:
     preprocessing: tuple[str, ...]
     """Steps inside the graph, first to last."""
     recipe: str
+    """Empty for a user's own module, of whose training nothing is known."""
     experiment: str | None
     """The published figure it is measured by: a key of `nin_onnx.paper.published`."""
     dataset: Mapping[str, Any]
@@ -38,7 +39,7 @@ class Card:
     golden: str
     """SHA-256 of the golden vectors that lie beside the file."""
     weights: str
-    """SHA-256 of the checkpoint that the graph was exported from."""
+    """SHA-256 of the checkpoint that the graph was exported from; empty where there is none."""
     seed: int = 0
     fit: Fit = "stretch"
     """How an image of another size comes to this one: as in `nin_onnx.images.read_image`."""

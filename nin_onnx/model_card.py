@@ -49,13 +49,14 @@ def render(card: Card, class_maps: bool = True) -> str:
 def _front_matter(card: Card) -> dict[str, Any]:
     """What the hub reads: https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
     name = str(card.dataset.get("name", ""))
+    paper = ["network-in-network"] if card.architecture in ARCHITECTURES else []
     found: dict[str, Any] = {}
     if card.licence:
         found["license"] = card.licence.lower()  # the hub's names are those of SPDX in small letters
     found |= {
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
-        "tags": ["onnx", "onnxruntime", "image-classification", "network-in-network", "nin-onnx"],
+        "tags": ["onnx", "onnxruntime", "image-classification", *paper, "nin-onnx"],
     }
     if name in HUB:
         found["datasets"] = [HUB[name]]

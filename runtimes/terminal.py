@@ -27,7 +27,7 @@ def table(report: Report, *, require_reproduced: bool = False, max_error: float 
 
 def _head(report: Report) -> Iterator[str]:
     model, data, golden = report.model, report.dataset, report.golden
-    card = [f"{model.card.name}, recipe {model.card.recipe}"] if model.card else []
+    card = [model.card.name, *([f"recipe {model.card.recipe}"] if model.card.recipe else [])] if model.card else []
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
     yield _fact("file", str(model.path))
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else f"sha256 {golden['hash'][:12]}"

@@ -14,13 +14,24 @@ from nin_onnx.architecture import (
     GlobalAveragePool,
     LocallyConnected,
     MaxPool,
+    Shape,
     layers,
 )
 from nin_onnx.train.dropout import SeededDropout
 from nin_onnx.train.local import LocallyConnected2d
 from nin_onnx.train.preprocessing import Preprocessing
 
-__all__ = ["Classifier", "Decisions", "Network", "Outputs", "Weighted", "channels_last", "logits"]
+__all__ = [
+    "Classifier",
+    "Decisions",
+    "ImageClassifier",
+    "Network",
+    "Outputs",
+    "Weighted",
+    "channels_last",
+    "decisions",
+    "logits",
+]
 
 Weighted = nn.Conv2d | LocallyConnected2d | nn.Linear
 """A layer with weights and biases."""
@@ -90,20 +101,32 @@ class Network(nn.Sequential):
         return nn.Sequential(*modules)
 
 
-class Classifier(nn.Module):
+class ImageClassifier(nn.Module):
     """Raw pixels, uint8 [N, height, width, channels], in; logits, probabilities and, where there are any, class maps out."""
+
+    input: Shape
+    """Of an image: channels, height, width."""
+
+
+class Classifier(ImageClassifier):
+    """A network of the paper behind its preprocessing."""
 
     def __init__(self, preprocessing: Preprocessing, network: Network) -> None:
         super().__init__()
         self.preprocessing = preprocessing
         self.network = network
+        self.input = network.architecture.input
 
     def forward(self, images: Tensor) -> Outputs | Decisions:
         dtype = self.network.weighted()[0].weight.dtype
-        answer = self.network(self.preprocessing(images, dtype))
-        scores = logits(answer)
-        probabilities = scores.softmax(1)
-        return Outputs(scores, probabilities, answer) if answer.ndim == 4 else Decisions(scores, probabilities)
+        return decisions(self.network(self.preprocessing(images, dtype)))
+
+
+def decisions(answer: Tensor) -> Outputs | Decisions:
+    """What a classifier answers, whose network gives `answer`: class maps [N, classes, h, w] or logits [N, classes]."""
+    scores = logits(answer)
+    probabilities = scores.softmax(1)
+    return Outputs(scores, probabilities, answer) if answer.ndim == 4 else Decisions(scores, probabilities)
 
 
 def logits(answer: Tensor) -> Tensor:
