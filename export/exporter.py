@@ -5,16 +5,19 @@ model.onnx           the classifier, raw pixels in, with its card
 model.safetensors    the same in PyTorch
 test_data_set_0/     golden vectors
 zoo/, triton/        bundles, where they were asked for
+fp16/, int8/, …      variants, each a folder of a graph and of golden vectors of its own
 """
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx
 from numpy.typing import NDArray
 
 from nin_onnx import atomic, model_card
@@ -22,19 +25,37 @@ from nin_onnx.card import Card, write_card
 from nin_onnx.errors import ModelError, RunError, require
 from nin_onnx.export.bundles import BUNDLES, check_bundles, write_bundles
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
-from nin_onnx.golden import FOLDER, write_golden
+from nin_onnx.golden import FOLDER, Golden, write_golden
 from nin_onnx.machine import versions
+from nin_onnx.statistics import Paired
+from nin_onnx.variants import INPUTS, PRECISIONS, UINT8_INPUT, folder_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nin_onnx.export.variant import Variant
     from nin_onnx.train.network import ImageClassifier
 
-__all__ = ["Export", "export", "export_run"]
+__all__ = ["Export", "VariantExport", "export", "export_run"]
 
-WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER, *BUNDLES}  # an export replaces a folder of these, and no other
+FOLDERS = {folder_name(precision, form) for precision, form in product(PRECISIONS, INPUTS)} - {""}
+WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER, *BUNDLES, *FOLDERS}  # an export replaces these, and no others
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a model is called: it becomes a file's name in bundles, and a folder's."""
+Makes = Callable[[onnx.ModelProto, Golden, Card], Mapping[str, "Variant"]]
+"""Of an exported graph, its golden vectors and its card: its variants, by the names of their folders."""
+
+
+@dataclass(frozen=True)
+class VariantExport:
+    """One more form of the graph."""
+
+    model: Path
+    size: int
+    """Bytes of `model`."""
+    card: Card
+    comparison: Paired | None
+    """Its decisions beside those of the fp32 graph, on validation images; None where the precision is the same."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,7 @@ class Export:
     """Bytes of `model`."""
     card: Card
     passes: tuple[PassResult, ...]
+    variants: tuple[VariantExport, ...] = ()
 
 
 def export_run(
@@ -54,19 +76,28 @@ def export_run(
     passes: tuple[Pass, ...] = PASSES,
     licence: str | None = None,
     bundles: Sequence[str] = (),
+    *,
+    precisions: Sequence[str] = PRECISIONS[:1],
+    inputs: Sequence[str] = INPUTS[:1],
+    data_dir: Path | None = None,
 ) -> Export:
     """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
 
     `licence` is that of the weights, as SPDX writes it. `bundles`: other layouts to write as well, keys of
-    `nin_onnx.export.bundles.BUNDLES`.
+    `nin_onnx.export.bundles.BUNDLES`. model.onnx is in fp32 and takes uint8; each other of `precisions` and of `inputs` gets
+    a folder beside it. Precisions other than fp32 need ONNX Runtime and the training images, below `data_dir`.
+
     The model folder is moved to its place when every check has passed, instead of an earlier one; otherwise nothing is
     written. Raises `RunError` for a folder without checkpoint or an `out` that is something else, `ExportError` where a
-    check fails.
+    check fails, `DataError` where the training images are not at hand.
     """
     _require()
+    from nin_onnx.export.variant import make_variants
     from nin_onnx.train.checkpoint import load_classifier, sha256
     from nin_onnx.train.run import Run
 
+    if {*precisions} - {PRECISIONS[0]}:
+        require(f"the variant '{max(precisions)}'", "cpu", "onnxruntime")  # before the work begins
     source = Run(folder).trained()
     target = out or folder / "model"
     check_bundles(bundles)
@@ -79,7 +110,7 @@ def export_run(
         name=table.name,
         architecture=table.name,
         labels=checkpoint.labels,
-        input="uint8 [batch, height, width, channels]",
+        input=UINT8_INPUT,
         height=height,
         width=width,
         channels=channels,
@@ -95,7 +126,8 @@ def export_run(
         weights=sha256(source),
         trained_with=checkpoint.versions,
     )
-    return _export(classifier, card, target, passes, bundles, source)
+    more = partial(make_variants, classifier, checkpoint, precisions, inputs, data_dir)
+    return _export(classifier, card, target, passes, bundles, source, more)
 
 
 def export(
@@ -160,6 +192,7 @@ def _export(
     passes: tuple[Pass, ...],
     bundles: Sequence[str],
     weights: Path | None = None,
+    more: Makes | None = None,
 ) -> Export:
     """The model folder of `classifier`; `card` lacks the golden hash and our versions, `weights` is copied into the folder."""
     from nin_onnx.export.to_onnx import golden_vectors, module_values, to_onnx
@@ -169,15 +202,27 @@ def _export(
     card = replace(card, golden=golden.hash, exported_with=versions(("torch", "onnx", "onnxscript", "onnxsim")))
     model.graph.name = card.name
     write_card(model, card)
-    content = model.SerializeToString(deterministic=True)
+    variants = more(model, golden, card) if more else {}
     with atomic.whole_folder(target) as staging:
-        (staging / "model.onnx").write_bytes(content)
+        size = _write(staging, model, golden)
         (staging / "README.md").write_text(model_card.render(card, "class_maps" in golden.outputs), encoding="utf-8")
         if weights:
             shutil.copyfile(weights, staging / "model.safetensors")
-        write_golden(staging, golden)
         write_bundles(staging, card.name, bundles)
-    return Export(target / "model.onnx", len(content), card, tuple(results))
+        made = tuple(
+            VariantExport(target / name / "model.onnx", _write(staging / name, one.model, one.golden), one.card, one.comparison)
+            for name, one in variants.items()
+        )
+    return Export(target / "model.onnx", size, card, tuple(results), made)
+
+
+def _write(folder: Path, model: onnx.ModelProto, golden: Golden) -> int:
+    """Write graph and golden vectors into `folder`; gives the bytes of the graph."""
+    folder.mkdir(exist_ok=True)
+    content = model.SerializeToString(deterministic=True)
+    (folder / "model.onnx").write_bytes(content)
+    write_golden(folder, golden)
+    return len(content)
 
 
 def _tested(folder: Path) -> Mapping[str, Any] | None:

@@ -24,7 +24,7 @@ class Card:
     architecture: str
     labels: tuple[str, ...]
     input: str
-    """Form of the input `images`: `uint8 [batch, height, width, channels]`."""
+    """Form of the input `images`: `uint8 [batch, height, width, channels]`, or `nin_onnx.variants.FLOAT_INPUT`."""
     height: int
     width: int
     channels: int
@@ -40,6 +40,12 @@ class Card:
     """SHA-256 of the golden vectors that lie beside the file."""
     weights: str
     """SHA-256 of the checkpoint that the graph was exported from; empty where there is none."""
+    precision: str = "fp32"
+    """Of the network's weights and arithmetic: `fp32`, `fp16` or `int8`."""
+    source: str | None = None
+    """Of a variant: SHA-256 of the fp32 graph that it was made from."""
+    calibration: Mapping[str, Any] | None = None
+    """Of `int8`: which training images the ranges were found on, by which method, and what each method came to."""
     seed: int = 0
     fit: Fit = "stretch"
     """How an image of another size comes to this one: as in `nin_onnx.images.read_image`."""

@@ -25,8 +25,8 @@ FOLDER = "test_data_set_0"
 class Golden:
     """The images given to the network and the outputs it must give, each by the graph's own name for it."""
 
-    images: NDArray[np.uint8]
-    """[N, height, width, channels]."""
+    images: NDArray[Any]
+    """uint8 [N, height, width, channels], or as the variant with float input takes them: float32 [N, channels, height, width]."""
     outputs: Mapping[str, NDArray[np.float32]]
     """`logits` and `probabilities` [N, classes], `class_maps` [N, classes, h, w]; from float64, rounded to float32."""
 

@@ -1,9 +1,47 @@
-"""How sure a counted error rate is: its interval, and its test against a published figure."""
+"""How sure a counted error rate is: its interval, and its tests against a published figure and another classifier."""
 
+from dataclasses import dataclass
 from math import exp, fsum, lgamma, log, log1p, sqrt
 from statistics import NormalDist
+from typing import Any
 
-__all__ = ["binomial_test", "mcnemar_test", "wilson_interval"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Paired", "binomial_test", "mcnemar_test", "paired", "wilson_interval"]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two classifiers on the same images."""
+
+    images: int
+    changes: int
+    """Images that the second puts into another class than the first, rightly or wrongly."""
+    only_first: int
+    """Images that the first alone gets right: McNemar's b."""
+    only_second: int
+    """Images that the second alone gets right: McNemar's c."""
+    p_value: float
+    """How likely chance alone makes the two differ as much."""
+
+    @property
+    def net(self) -> int:
+        """Errors that the second makes more than the first."""
+        return self.only_first - self.only_second
+
+    def __str__(self) -> str:
+        return (
+            f"{self.changes} of {self.images:,} labels changed, b = {self.only_first}, c = {self.only_second}, "
+            f"p = {self.p_value:.2g}"
+        )
+
+
+def paired(first: NDArray[Any], second: NDArray[Any], truth: NDArray[Any]) -> Paired:
+    """Compare the labels that two classifiers gave the same images, whose own are `truth`."""
+    right, other = first == truth, second == truth
+    b, c = int(np.count_nonzero(right & ~other)), int(np.count_nonzero(other & ~right))
+    return Paired(len(truth), int(np.count_nonzero(first != second)), b, c, mcnemar_test(b, c))
 
 
 def wilson_interval(errors: int, images: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -1,7 +1,10 @@
-"""Other forms of the same graph, for runtimes that cannot take the one that ships."""
+"""The forms of an exported graph, its variants: precisions, and inputs for runtimes that cannot take the first."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nin_onnx.card import read_card, write_card
 from nin_onnx.errors import ModelError
@@ -9,10 +12,28 @@ from nin_onnx.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["FLOAT_INPUT", "float_input"]
+__all__ = ["FLOAT_INPUT", "INPUTS", "PRECISIONS", "UINT8_INPUT", "float_input", "folder_name", "planar"]
+
+PRECISIONS = ("fp32", "fp16", "int8")
+INPUTS = ("uint8", "float32")
+"""The first of each is what an export always makes, and its other forms are made of."""
+
+UINT8_INPUT = "uint8 [batch, height, width, channels]"
+"""What a card says of the default input: raw pixels as an image decoder gives them."""
 
 FLOAT_INPUT = "float32 [batch, channels, height, width]"
 """What the variant's card says of its input: raw pixels 0…255, the preprocessing still inside the graph."""
+
+
+def folder_name(precision: str, form: str) -> str:
+    """The folder that a variant has below its model's, with a model.onnx of its own; empty for what the others are made of."""
+    parts = [precision] * (precision != PRECISIONS[0]) + [f"{form}-input"] * (form != INPUTS[0])
+    return "-".join(parts)
+
+
+def planar(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images [N, height, width, channels] as that variant takes them: float32 [N, channels, height, width], 0…255."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
 def float_input(model: "onnx.ModelProto") -> "onnx.ModelProto":

@@ -18,12 +18,14 @@ from nin_onnx.runtimes.bench import ROUNDS, bench
 from nin_onnx.runtimes.job import Answer, Feed
 from nin_onnx.runtimes.judgement import Yardstick, judge
 from nin_onnx.runtimes.location import locate
-from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.model import ModelFile, precision, read_model
+from nin_onnx.runtimes.parity import allowed
 from nin_onnx.runtimes.probes import probes
 from nin_onnx.runtimes.references import REFERENCES, agreement, inputs, stored
 from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
 from nin_onnx.runtimes.repro import write_repro
+from nin_onnx.runtimes.source import against_source
 
 __all__ = ["evaluate"]
 
@@ -76,12 +78,13 @@ def evaluate(
         folder = Path(temporary)
         if golden is None:
             golden, references, problem = _agreed(file, dataset, folder / "references", conditions)
-        feeds = _feeds(folder, golden, dataset, batch, file.fixed_batch)
+        feeds = _feeds(folder, golden, dataset, batch, file)
         for name in names:
             progress(name)
             answers[name] = ask(name, file, feeds, folder / name, conditions)
-        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance)
+        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance, precision(model))
         rows = judge(answers, yardstick, required=required)
+        source = against_source(file, dataset, rows, answers, batch, folder / "source", conditions) if dataset else None
         if problem is None:
             right = references[0] if references else "reference"
             rows = tuple(locate(row, right, file, feeds["golden"], folder / "located", conditions) for row in rows)
@@ -97,6 +100,7 @@ def evaluate(
         golden={"images": len(golden.images), "hash": golden.hash, "problem": problem, "references": references},
         published=figure,
         rows=rows,
+        source=source,
         settings={
             "batch": batch,
             "limit": limit,
@@ -118,19 +122,21 @@ def _agreed(
     images = inputs(model, dataset.images.shape[1:] if dataset else None)
     np.save(folder / "golden.npy", images, allow_pickle=False)
     feed = Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)
+    tolerance = allowed(None, precision(model.path))
     answers: dict[str, Mapping[str, NDArray[Any]]] = {}
     for name in REFERENCES:
         answer = ask(name, model, {"golden": feed}, folder / name, conditions)
         if answer.outcome == "done" and set(model.outputs) <= answer.feeds["golden"].arrays.keys():
             answers[name] = answer.feeds["golden"].arrays
-            golden, pair, problem = agreement(images, answers) if len(answers) > 1 else (None, None, None)
+            golden, pair, problem = agreement(images, answers, tolerance) if len(answers) > 1 else (None, None, None)
             if golden and pair and problem is None:
                 return golden, pair, None
-    return agreement(images, answers)
+    return agreement(images, answers, tolerance)
 
 
-def _feeds(folder: Path, golden: Golden, dataset: Dataset | None, batch: int, fixed: int | None) -> dict[str, Feed]:
+def _feeds(folder: Path, golden: Golden, dataset: Dataset | None, batch: int, model: ModelFile) -> dict[str, Feed]:
     """Write the images once for all runtimes."""
+    fixed = model.fixed_batch
     np.save(folder / "golden.npy", golden.images, allow_pickle=False)
     feeds = {"golden": Feed(str(folder / "golden.npy"), len(golden.images), fixed or batch, tuple(golden.outputs))}
     for name, probe in probes(golden.images, fixed).items():
@@ -138,6 +144,6 @@ def _feeds(folder: Path, golden: Golden, dataset: Dataset | None, batch: int, fi
         np.save(file, probe.images, allow_pickle=False)
         feeds[name] = Feed(str(file), len(probe.images), probe.batch, tuple(golden.outputs))
     if dataset is not None:
-        np.save(folder / "dataset.npy", dataset.images, allow_pickle=False)
+        np.save(folder / "dataset.npy", model.given(dataset.images), allow_pickle=False)
         feeds["dataset"] = Feed(str(folder / "dataset.npy"), len(dataset), batch, ("logits",))
     return feeds

@@ -35,6 +35,8 @@ class Yardstick:
     figure: Published | None
     tolerance: float | None = None
     """Instead of the one for the precision that ran."""
+    precision: str | None = None
+    """Of the graph's weights."""
 
 
 def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Collection[str]) -> tuple[Row, ...]:
@@ -56,7 +58,8 @@ def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Coll
 
 def _contradiction(changes: LabelChanges, facts: Facts | None, others: Facts | None, yardstick: Yardstick) -> str | None:
     """Why two runtimes that compute in float32 cannot both be right; rougher arithmetic is left to the McNemar test."""
-    if changes.margin is None or any(fact and fact.precision not in (None, "fp32") for fact in (facts, others)):
+    precisions = (yardstick.precision, *(fact.precision for fact in (facts, others) if fact))
+    if changes.margin is None or any(precision not in (None, "fp32") for precision in precisions):
         return None
     most = _tolerance(facts, yardstick) + _tolerance(others, yardstick)
     if changes.margin <= most:
@@ -72,7 +75,7 @@ def _failed(row: Row, problem: str) -> Row:
 
 
 def _tolerance(facts: Facts | None, yardstick: Yardstick) -> float:
-    return allowed(facts) if yardstick.tolerance is None else yardstick.tolerance
+    return allowed(facts, yardstick.precision) if yardstick.tolerance is None else yardstick.tolerance
 
 
 def _changes(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, need
-from nin_onnx.runtimes.model import input_name, output_names
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
+from nin_onnx.runtimes.model import ModelFile, input_name, output_names, precision
 
 __all__ = ["Mnn"]
 
@@ -21,6 +21,11 @@ class Mnn(Runtime):
     @classmethod
     def check(cls) -> None:
         need("mnn", "runtimes", module="MNN")
+
+    @classmethod
+    def accepts(cls, model: ModelFile) -> None:
+        if precision(model.path) == "int8":
+            raise Unusable("MNN's converter loses outputs of a quantised graph")
 
     def load(self, model: Path, threads: int) -> None:
         import _tools  # what the console command `mnnconvert` calls, which itself installs packages and reports to its makers

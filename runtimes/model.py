@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from nin_onnx.card import Card, read_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes.external import external_files
+from nin_onnx.variants import FLOAT_INPUT, planar
 
 if TYPE_CHECKING:
     import onnx
@@ -18,8 +21,8 @@ __all__ = ["ModelFile", "input_name", "output_names", "precision", "read_model"]
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """ONNX's number of a type (TensorProto.DataType), and NumPy's name for it."""
 FLOATS = (1, 10, 11)
-PRECISIONS = {1: "fp32", 10: "fp16", 16: "bf16"}
-"""The same number, and the key of `nin_onnx.runtimes.parity.TOLERANCES`."""
+PRECISIONS = {2: "int8", 3: "int8", 16: "bf16", 10: "fp16", 1: "fp32"}
+"""The same number, and the key of `nin_onnx.runtimes.parity.TOLERANCES`; the coarsest first."""
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 Dimension = int | str | None
@@ -38,12 +41,15 @@ class ModelFile:
     ir: int
     opset: int
     input: tuple[Dimension, ...]
-    """batch, height, width, channels; of a foreign model whatever it says."""
+    """batch, height, width, channels, or as the card's form of input has them; of a foreign model whatever it says."""
     classes: int
     """How many it tells apart; 0 for a foreign model, of whose outputs nothing is known."""
     card: Card | None
     foreign: bool = False
-    """Whether it is not of the form `images`: uint8 [batch, height, width, channels], to `logits`: [batch, classes]."""
+    """Whether it is not of the form `images`: uint8 [batch, height, width, channels], to `logits`: [batch, classes].
+
+    A card may say that it is the variant of that with float32 input.
+    """
     input_type: str = "uint8"
     outputs: tuple[str, ...] = ()
     """Those that hold floating point numbers."""
@@ -55,6 +61,18 @@ class ModelFile:
         """The only size of a batch that it takes, None where that is free."""
         return self.input[0] if isinstance(self.input[0], int) else None
 
+    @property
+    def image(self) -> tuple[Dimension, ...]:
+        """Height, width and channels of the images, where it is not foreign."""
+        if self.input_type == "uint8":
+            return self.input[1:]
+        channels, height, width = self.input[1:]
+        return height, width, channels
+
+    def given(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Images uint8 [N, height, width, channels] in the form that it takes."""
+        return images if self.input_type == "uint8" else planar(images)
+
     def check(self, dataset: Dataset) -> None:
         """Raise `ModelError` unless images and classes of `dataset` are those of the model."""
         if self.foreign:
@@ -63,9 +81,9 @@ class ModelFile:
                 "so its error cannot be measured: leave --dataset and --images out"
             )
         given = dataset.images.shape[1:]
-        if any(isinstance(side, int) and side != other for side, other in zip(self.input[1:], given, strict=True)):
+        if any(isinstance(side, int) and side != other for side, other in zip(self.image, given, strict=True)):
             raise ModelError(
-                f"'{self.path}' takes images of {_by(self.input[1:])} (height × width × channels), "
+                f"'{self.path}' takes images of {_by(self.image)} (height × width × channels), "
                 f"the data set '{dataset.name}' has {_by(given)}: give another model or --dataset"
             )
         if self.classes != len(dataset.classes):
@@ -96,7 +114,8 @@ def read_model(path: Path) -> ModelFile:
         onnx.checker.check_model(str(path) if external else model)  # with the path, it looks for them beside the model
         content += b"".join((path.parent / file).read_bytes() for file in external)
         value = _input(path, model)
-        classes = _classes(model) if _is_pixels(value) else None
+        card = read_card(model)
+        classes = _classes(model) if _is_pixels(value, card) else None
         return ModelFile(
             path=path,
             size=len(content),
@@ -105,7 +124,7 @@ def read_model(path: Path) -> ModelFile:
             opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
             input=_shape(value),
             classes=classes or 0,
-            card=read_card(model),
+            card=card,
             foreign=classes is None,
             input_type=TYPES[value.type.tensor_type.elem_type],
             outputs=_outputs(path, model),
@@ -141,15 +160,20 @@ def output_names(path: Path) -> tuple[str, ...]:
 
 
 def precision(path: Path) -> str | None:
-    """What the graph at `path` has the weights of its convolutions and products in; None where that is mixed, or not told."""
+    """What the graph at `path` has the weights of its convolutions and products in, the coarsest of them; None if not told.
+
+    A weight that a DequantizeLinear gives is as that finds it.
+    """
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     constants = (node for node in graph.node if node.op_type == "Constant")
     types |= {node.output[0]: part.t.data_type for node in constants for part in node.attribute if part.name == "value"}
+    quantised = (node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in types)
+    types |= {node.output[0]: types[node.input[0]] for node in quantised}
     found = {types[name] for node in graph.node if node.op_type in WEIGHTED for name in node.input if name in types}
-    return PRECISIONS.get(found.pop()) if len(found) == 1 else None
+    return next((name for kind, name in PRECISIONS.items() if kind in found), None)
 
 
 def _input(path: Path, model: Any) -> Any:
@@ -173,10 +197,11 @@ def _outputs(path: Path, model: "onnx.ModelProto") -> tuple[str, ...]:
     raise ModelError(f"'{path}' should give an array of floating point numbers, it gives '{found}': export it with its scores")
 
 
-def _is_pixels(value: "onnx.ValueInfoProto") -> bool:
+def _is_pixels(value: "onnx.ValueInfoProto", card: Card | None) -> bool:
     shape = _shape(value)
+    expected = "float32" if card and card.input == FLOAT_INPUT else "uint8"
     kind = TYPES[value.type.tensor_type.elem_type]
-    return value.name == "images" and kind == "uint8" and len(shape) == 4 and not isinstance(shape[0], int)
+    return value.name == "images" and kind == expected and len(shape) == 4 and not isinstance(shape[0], int)
 
 
 def _classes(model: "onnx.ModelProto") -> int | None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
-from nin_onnx.runtimes.model import input_name, output_names
-from nin_onnx.variants import float_input
+from nin_onnx.runtimes.model import ModelFile, input_name, output_names, precision
+from nin_onnx.variants import float_input, planar
 
 __all__ = ["Ncnn"]
 
@@ -29,6 +29,11 @@ class Ncnn(Runtime):
     def check(cls) -> None:
         need("ncnn", "runtimes")
         need("pnnx", "runtimes")
+
+    @classmethod
+    def accepts(cls, model: ModelFile) -> None:
+        if (found := precision(model.path)) in ("fp16", "int8"):
+            raise Unusable(f"ncnn's converter reads no graph in {found}")
 
     def load(self, model: Path, threads: int) -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # where others compute too, threads that spin take it all
@@ -46,10 +51,9 @@ class Ncnn(Runtime):
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         import ncnn
 
-        order = (0, 3, 1, 2) if images.dtype == np.uint8 else range(images.ndim)
-        planar = np.ascontiguousarray(images.transpose(order), np.float32)  # [N, C, H, W]
+        given = planar(images) if images.dtype == np.uint8 else np.ascontiguousarray(images, np.float32)  # [N, C, H, W]
         rows: list[list[NDArray[Any]]] = []
-        for image in planar:
+        for image in given:
             borrowed = ncnn.Mat(image)  # no copy: the array must live until `clone`
             with self._network.create_extractor() as extractor:
                 extractor.input("in0", borrowed.clone())

@@ -13,6 +13,8 @@ from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
 __all__ = ["OpenVino", "OpenVinoBf16"]
 
 PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
+QUANTISED = {"u8", "i8"}
+"""What a layer computes in whose weights the graph has in 8 bits, whatever OpenVINO is asked for."""
 NO_WORK = ("Const", "Input", "Output")
 
 
@@ -34,7 +36,8 @@ class OpenVino(Runtime):
         options = {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
         self._compiled = openvino.Core().compile_model(str(model), "CPU", options)
         found = self.computed_in()
-        if found != {self.precision}:  # the hint is one: where the processor cannot, something else is compiled without an error
+        self._quantised = bool(found & QUANTISED)
+        if not found or not found <= {self.precision} | QUANTISED:  # what it was asked for is a hint, and may be passed over
             raise Unusable(
                 f"asked for {self.precision}, OpenVINO computes in {' and '.join(sorted(found)) or 'no known precision'}"
             )
@@ -50,7 +53,7 @@ class OpenVino(Runtime):
             package=self.package,
             version=openvino.get_version().split("-")[0],
             device=", ".join(devices).lower(),
-            precision=PRECISIONS[self.precision],  # as `load` made sure
+            precision="int8" if self._quantised else PRECISIONS[self.precision],  # as `load` made sure
             threads=self._compiled.get_property("INFERENCE_NUM_THREADS"),
             providers=devices,
             assignment={devices[0]: dict(sorted(Counter(kind for kind, _ in self._executed() if kind not in NO_WORK).items()))},

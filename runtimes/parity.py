@@ -22,8 +22,12 @@ __all__ = [
     "margins",
 ]
 
-TOLERANCES = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 5e-3, "bf16": 2e-2}
-"""By precision: how large a difference may be, in units of the largest absolute value of the whole golden set."""
+TOLERANCES = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 5e-3, "bf16": 2e-2, "int8": 1e-2}
+"""By precision: how large a difference may be, in units of the largest absolute value of the whole golden set.
+
+int8 is exact but for where a sum, rounded otherwise, falls on the other side of a step; such a step moves an output by about
+1e-3, wrong arithmetic by more than ten of them.
+"""
 FAST_CONVOLUTION = 1e-4
 """The same for a runtime whose convolutions trade digits for speed."""
 
@@ -56,10 +60,14 @@ class Parity:
         return max((*self.differences.values(), *self.batches.values()), default=None)
 
 
-def allowed(facts: Facts | None) -> float:
-    """How large a difference may be for what ran; a precision that is not told is judged as fp32, the strictest."""
+def allowed(facts: Facts | None, graph: str | None = None) -> float:
+    """How large a difference may be for what ran; a precision that is not told is judged as fp32, the strictest.
+
+    `graph`: the precision of the graph's own types, which round also where a runtime computes more exactly between them.
+    """
     exact = TOLERANCES["fp32"]
     precise = TOLERANCES.get(facts.precision or "fp32", exact) if facts else exact
+    precise = max(precise, TOLERANCES.get(graph or "fp32", exact))
     return max(precise, FAST_CONVOLUTION) if facts and facts.fast_convolution else precise
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from nin_onnx.evaluator import evaluator
 from nin_onnx.runtimes.contract import Facts, Runtime
 from nin_onnx.runtimes.model import input_name, precision
 
@@ -24,11 +25,11 @@ class Reference(Runtime):
 
     def load(self, model: Path, threads: int) -> None:
         del threads  # NumPy's linear algebra takes its own
-        from onnx.reference import ReferenceEvaluator
+        import onnx
 
         self._model = model
         self._input = input_name(model)
-        self._evaluator = ReferenceEvaluator(str(model))
+        self._evaluator = evaluator(onnx.load(model))
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         names = self._evaluator.output_names

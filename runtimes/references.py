@@ -53,16 +53,16 @@ def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any
 
     `size`: that of the images, for a model that takes all. Raises `ModelError` where the sizes are not known.
     """
+    sides = model.input[1:] if model.foreign else model.image
     shape = tuple(
-        side if isinstance(side, int) else given
-        for side, given in zip(model.input[1:], size or (None,) * len(model.input[1:]), strict=True)
+        side if isinstance(side, int) else given for side, given in zip(sides, size or (None,) * len(sides), strict=True)
     )
     known = [side for side in shape if side is not None]
     if len(known) < len(shape):
         raise ModelError(f"'{model.path}' takes images of any size, and no golden vectors lie beside it: give --dataset")
     if not model.foreign:
         height, width, channels = known
-        return golden_images(height, width, channels)
+        return model.given(golden_images(height, width, channels))
     random = np.random.default_rng(0)
     batch = model.fixed_batch or 4
     rows = -(-4 // batch) * batch  # full batches only
@@ -75,9 +75,9 @@ def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any
 
 
 def agreement(
-    images: NDArray[Any], answers: Mapping[str, Mapping[str, NDArray[Any]]]
+    images: NDArray[Any], answers: Mapping[str, Mapping[str, NDArray[Any]]], tolerance: float = TOLERANCES["fp32"]
 ) -> tuple[Golden, tuple[str, str], str | None]:
-    """The first two of `answers` that agree as float32 must, as golden vectors, and who they are; the problem where none do.
+    """The first two of `answers` that agree within `tolerance`, as golden vectors, and who they are; the problem where none do.
 
     Raises `ModelError` where there are fewer than two.
     """
@@ -90,7 +90,7 @@ def agreement(
     differences = []
     for first, second in pairs:
         golden = Golden(images, answers[first])
-        parity = compare(answers[second], golden, TOLERANCES["fp32"])
+        parity = compare(answers[second], golden, tolerance)
         if parity.problem is None:
             return golden, (first, second), None
         differences.append(f"{first} and {second} by {parity.worst:.1e}" if parity.worst is not None else f"{first} and {second}")

@@ -8,9 +8,10 @@ from nin_onnx.paper import Published
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import Parity
+from nin_onnx.statistics import Paired
 from nin_onnx.verdict import Accuracy
 
-__all__ = ["LONGEST", "SCHEMA", "LabelChanges", "Outcome", "Report", "Row", "Timing"]
+__all__ = ["LONGEST", "SCHEMA", "LabelChanges", "Outcome", "Report", "Row", "Source", "Timing"]
 
 SCHEMA = 1
 """Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
@@ -72,6 +73,18 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Source:
+    """How a variant's decisions compare with those of the graph that it was made from."""
+
+    sha256: str
+    runtime: str | None = None
+    """Which runtime decided, on both."""
+    comparison: Paired | None = None
+    problem: str | None = None
+    """Why they could not be compared."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything about one `eval`: no host name, and no path but the model's as it was given."""
 
@@ -84,6 +97,8 @@ class Report:
     settings: Mapping[str, Any]
     hardware: Mapping[str, Any]
     versions: Mapping[str, str]
+    source: Source | None = None
+    """Of a variant in another precision, where there is a data set."""
 
     @property
     def headline(self) -> Row | None:

@@ -28,6 +28,8 @@ def table(report: Report, *, require_reproduced: bool = False, max_error: float 
 def _head(report: Report) -> Iterator[str]:
     model, data, golden = report.model, report.dataset, report.golden
     card = [model.card.name, *([f"recipe {model.card.recipe}"] if model.card.recipe else [])] if model.card else []
+    if model.card and model.card.precision != "fp32":
+        card.append(model.card.precision)
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
     yield _fact("file", str(model.path))
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else f"sha256 {golden['hash'][:12]}"
@@ -37,6 +39,10 @@ def _head(report: Report) -> Iterator[str]:
         yield _fact("data", name, size, data["provenance"], f"fingerprint {data['fingerprint'][:12]}")
     else:
         yield _fact("data", "none: judged by the golden vectors alone")
+    if report.source:
+        source = report.source
+        found = f"{source.comparison}, on {source.runtime}" if source.comparison else source.problem or ""
+        yield _fact("source", f"sha256 {source.sha256[:12]}", found)
     if report.published:
         figure = report.published
         yield _fact("paper", f"{figure.error:.2f} % test error", f"{figure.method}, {figure.place}{_verdict(report)}")
@@ -108,6 +114,8 @@ def _foot(report: Report, unmet: tuple[str, ...]) -> Iterator[str]:
     """What the columns mean that do not say so themselves, and the outcome."""
     yield click.style("difference: the largest to the golden vectors, over their largest value", dim=True)
     against = next((row.label_changes.against for row in report.rows if row.label_changes), None)
+    if report.source and report.source.comparison:
+        yield click.style("source: the fp32 graph; b: images that it alone gets right, c: that this one alone does", dim=True)
     if against:
         yield click.style(f"changes: labels other than those of {against}, on the images that both did", dim=True)
     for note in speed_notes(report):

@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Runtime, need
-from nin_onnx.runtimes.model import output_names
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
+from nin_onnx.runtimes.model import ModelFile, output_names, precision
 
 __all__ = ["Tract"]
 
@@ -24,6 +24,11 @@ class Tract(Runtime):
     @classmethod
     def check(cls) -> None:
         need("tract", "runtimes")
+
+    @classmethod
+    def accepts(cls, model: ModelFile) -> None:
+        if precision(model.path) == "fp16":
+            raise Unusable("tract takes more than a second an image in half precision where the processor has none")
 
     def load(self, model: Path, threads: int) -> None:
         del threads  # its Python interface has no say in them

@@ -24,10 +24,10 @@ class Examples(NamedTuple):
     """int64 [N]."""
 
 
-def load(recipe: Recipe, split: Split, data_dir: Path | None) -> Dataset:
-    """A split of the recipe's data set, downloaded where it is absent; raises `DataError`."""
+def load(recipe: Recipe, split: Split, data_dir: Path | None, *, download: bool = True) -> Dataset:
+    """A split of the recipe's data set, with `download` downloaded where it is absent; raises `DataError`."""
     if recipe.folder is None:
-        return data.load(recipe.dataset, split, data_dir, download=True)
+        return data.load(recipe.dataset, split, data_dir, download=download)
     channels, height, width = recipe.table().input
     settings = recipe.folder
     test_path = Path(settings.test_path) if settings.test_path else None

@@ -1,11 +1,12 @@
-"""`nin-onnx export`: from a run folder to one ONNX file."""
+"""`nin-onnx export`: from a run folder to one ONNX file, and to variants of it."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import data_dir_option, json_option, print_json
+from nin_onnx.variants import INPUTS, PRECISIONS
 
 __all__ = ["export"]
 
@@ -21,22 +22,54 @@ __all__ = ["export"]
     metavar="NAME",
     help="For another tool as well; may be repeated. zoo: an archive as in the ONNX model zoo. triton: a model repository.",
 )
+@click.option(
+    "--variant",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    default=PRECISIONS[:1],
+    help="A precision; may be repeated. fp32 is always written, the others are made of it and of training images.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Choice(INPUTS),
+    multiple=True,
+    default=INPUTS[:1],
+    help="uint8 [batch, height, width, channels], or float32 [batch, channels, height, width]; may be repeated.",
+)
+@data_dir_option
 @json_option
-def export(run: Path, out: Path | None, licence: str | None, bundles: tuple[str, ...], as_json: bool) -> None:
+def export(
+    run: Path,
+    out: Path | None,
+    licence: str | None,
+    bundles: tuple[str, ...],
+    precisions: tuple[str, ...],
+    inputs: tuple[str, ...],
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
     """Export the trained network in the folder RUN as one ONNX file that takes raw pixels.
 
-    The graph is simplified, and checked against PyTorch in float64; where they differ, no file is written.
+    The graph is simplified, and checked against PyTorch in float64; where they differ, no file is written. A variant is
+    judged by the labels that it changes on validation images, and lies in a folder of its own: RUN/model/int8/model.onnx.
     """
     from nin_onnx.export import export_run
 
-    result = export_run(run, out, licence=licence, bundles=bundles)
+    result = export_run(run, out, licence=licence, bundles=bundles, precisions=precisions, inputs=inputs, data_dir=data_dir)
     if as_json:
         passes = [asdict(one) for one in result.passes]
-        print_json({"model": str(result.model), "bytes": result.size, "passes": passes, "card": asdict(result.card)})
+        variants = [{**asdict(one), "model": str(one.model)} for one in result.variants]
+        facts = {"model": str(result.model), "bytes": result.size, "passes": passes, "card": asdict(result.card)}
+        print_json({**facts, "variants": variants})
         return
     for one in result.passes:
         click.echo(f"{one.name:<20} {'changed' if one.changed else 'no change':<10} {one.nodes_before} → {one.nodes_after} nodes")
     click.echo(f"{result.model}  {result.size / 1e6:.2f} MB, checked against PyTorch in float64")
     for bundle in bundles:
         click.echo(f"{result.model.parent / bundle}")
+    for made in result.variants:
+        judged = f"against fp32 on validation images: {made.comparison}" if made.comparison else "the same answers bit for bit"
+        click.echo(f"{made.model}  {made.size / 1e6:.2f} MB, {made.size / result.size:.3f} × fp32, {judged}")
     click.echo(f"next: nin-onnx eval {result.model.parent}")

@@ -92,6 +92,12 @@ def model(exported: Export) -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="session")
+def exported_model(exported: Export) -> onnx.ModelProto:
+    """The same, for tests that leave it as it is."""
+    return onnx.load(exported.model)
+
+
+@pytest.fixture(scope="session")
 def golden(run: Path) -> Golden:
     classifier, _ = load_classifier(run / "model.safetensors")
     return stage.golden_vectors(classifier)

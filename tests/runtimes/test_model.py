@@ -195,12 +195,12 @@ def products(folder: Path, *kinds: type, constant: bool = False) -> Path:
     [
         ((np.float32, np.float32), "fp32"),
         ((np.float16,), "fp16"),
-        ((np.float32, np.float16), None),
+        ((np.float32, np.float16), "fp16"),
         ((np.float64,), None),
         ((), None),
     ],
 )
-def test_the_precision_of_a_graph_is_that_of_its_weights_where_they_share_one(
+def test_the_precision_of_a_graph_is_the_coarsest_of_its_weights(
     tmp_path: Path, kinds: tuple[type, ...], told: str | None, *, constant: bool
 ) -> None:
     assert precision(products(tmp_path, *kinds, constant=constant)) == told

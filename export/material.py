@@ -1,0 +1,72 @@
+"""The training images that variants are made by and judged on; the test set has no part in it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from nin_onnx.data import Dataset
+from nin_onnx.errors import DataError
+from nin_onnx.train.checkpoint import Checkpoint
+from nin_onnx.train.examples import load
+
+__all__ = ["Material", "logits", "material"]
+
+SEED = 0
+CALIBRATION, VALIDATION = 512, 10_000
+BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Images to find ranges on, and others to compare decisions on."""
+
+    calibration: NDArray[np.uint8]
+    """[N, height, width, channels], drawn with `SEED` from those that the network was trained on, but for the others."""
+    validation: Dataset
+    trained_on: bool
+    """Whether the network was trained on the validation images too; then its own errors there say little, but what a variant
+    changes is seen all the same."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the card tells of them."""
+        return {
+            "images": len(self.calibration),
+            "seed": SEED,
+            "validation_images": len(self.validation),
+            "validation_trained_on": self.trained_on,
+        }
+
+
+def material(checkpoint: Checkpoint, data_dir: Path | None) -> Material:
+    """The validation images of the checkpoint's recipe, or else the last fifth of its training images, at most 10,000.
+
+    Nothing is downloaded. Raises `DataError` where the training images are not on this machine, or are others.
+    """
+    recipe = checkpoint.recipe
+    dataset = load(recipe, "train", data_dir, download=False)
+    trained = len(dataset) - max(recipe.train.validation, dataset.held_out)
+    expected, found = str(checkpoint.dataset.get("fingerprint")), dataset[:trained].fingerprint
+    if found != expected:
+        raise DataError(
+            f"the training images of '{dataset.name}' have the fingerprint '{found[:12]}', those of the run '{expected[:12]}': "
+            "give --data-dir with the images that it was trained on"
+        )
+    first = trained if trained < len(dataset) else len(dataset) - min(VALIDATION, len(dataset) // 5)
+    count = min(CALIBRATION, first)
+    rows = np.sort(np.random.default_rng(SEED).choice(first, count, replace=False))
+    return Material(dataset.images[rows], dataset[first : first + VALIDATION], trained_on=trained == len(dataset))
+
+
+def logits(model: onnx.ModelProto, images: NDArray[Any]) -> NDArray[np.float32]:
+    """What ONNX Runtime's CPU provider gives for `images` [N, …]: [N, classes]."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports its use to its makers
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    batches = (images[first : first + BATCH] for first in range(0, len(images), BATCH))
+    return np.concatenate([session.run(["logits"], {"images": batch})[0] for batch in batches])
