@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx import atomic
 from nin_onnx.runtimes.contract import Facts
 
 __all__ = ["Answer", "Feed", "Job", "Outputs", "read_answer", "read_job", "write_answer", "write_job"]
@@ -84,7 +83,9 @@ def write_answer(folder: Path, answer: Answer) -> None:
         feeds[name] = {"files": files, "batches": outputs.batches}
     result: dict[str, Any] = {"outcome": answer.outcome, "reason": answer.reason, "install": answer.install}
     result |= {"facts": answer.facts and asdict(answer.facts), "feeds": feeds, "memory": answer.memory}
-    atomic.write_text(folder / RESULT, json.dumps(result))
+    aside = folder / f"{RESULT}.part"
+    aside.write_text(json.dumps(result), encoding="utf-8")
+    aside.replace(folder / RESULT)  # not flushed to the disk: where the machine falls, `eval` falls too
 
 
 def read_answer(folder: Path) -> Answer | None:
