@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["CARD_KEY", "Card", "read_card", "write_card"]
 
 CARD_KEY = "nin_onnx.card"
+KINDS = (
+    dict.fromkeys(("labels", "preprocessing"), list)
+    | dict.fromkeys(("height", "width", "channels", "seed"), int)
+    | dict.fromkeys(("dataset", "test", "trained_with", "exported_with"), dict)
+)
+"""What JSON holds for a fact; text for the others."""
+OPTIONAL = ("experiment", "licence", "test")
+"""Facts that may be null."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +70,19 @@ class Card:
         """The card that `to_json` wrote, in this version or another; raises `ModelError` for what is none."""
         try:
             values = json.loads(text)
-            lists = {key: tuple(values[key]) for key in ("labels", "preprocessing")}
-            if not all(isinstance(label, str) for label in lists["labels"]) or not isinstance(
-                values["dataset"].get("name", ""), str
-            ):
-                raise TypeError("labels and the data set's name should be strings")
-            if not all(type(values[key]) is int for key in ("height", "width", "channels")):
-                raise TypeError("height, width and channels should be whole numbers")
+            json.dumps(values, ensure_ascii=False).encode()  # half a character can be escaped in JSON, and printed nowhere
             known = {item.name for item in fields(cls)}
-            return cls(**{key: value for key, value in values.items() if key in known} | lists)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            given = {key: value for key, value in values.items() if key in known}
+            for key, value in given.items():
+                if type(value) is not KINDS.get(key, str) and not (value is None and key in OPTIONAL):
+                    raise TypeError(f"'{key}' is of another type")
+            lists = {key: tuple(given[key]) for key in ("labels", "preprocessing")}
+            if not all(
+                isinstance(text, str) for text in (*lists["labels"], *lists["preprocessing"], given["dataset"].get("name", ""))
+            ):
+                raise TypeError("labels, steps and the data set's name should be text")
+            return cls(**given | lists)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # the last: brackets without end
             raise ModelError(
                 f"the model's metadata '{CARD_KEY}' is no nin-onnx card ({error}): export the model again"
             ) from error

@@ -28,6 +28,8 @@ from nin_onnx.errors import Interrupted, NinOnnxError
 __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS = (train, plot, export, evaluate, predict, show, models, recipes, results, reproduce, data, doctor)
+LONGEST = 2_000
+"""Characters of an error: what it quotes of a broken file may have no end."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -91,7 +93,8 @@ def _run() -> int:
 def _fail(message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    click.echo(f"{click.style('error:', fg='red')} {' '.join(message.split())}", err=True)
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+    click.echo(f"{click.style('error:', fg='red')} {line if len(line) <= LONGEST else line[:LONGEST] + ' …'}", err=True)
     return status
 
 

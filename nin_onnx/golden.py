@@ -92,6 +92,17 @@ def read_golden(folder: Path) -> Golden | None:
     images = arrays.pop("images", None)
     if images is None or "logits" not in arrays:
         raise ModelError(f"'{source}' should hold 'images' and 'logits', it holds {sorted(arrays)}: export the model again")
+    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+        raise ModelError(
+            f"'{source}' should hold images as uint8 [N, height, width, channels], "
+            f"it holds {images.dtype} {list(images.shape)}: export the model again"
+        )
+    for name, array in arrays.items():
+        if array.dtype != np.float32 or array.shape[:1] != images.shape[:1] or not array.size:
+            raise ModelError(
+                f"'{source}' should hold '{name}' as float32 [{len(images)}, …], "
+                f"it holds {array.dtype} {list(array.shape)}: export the model again"
+            )
     return Golden(images, arrays)
 
 
@@ -101,14 +112,16 @@ def read_tensors(folder: Path) -> dict[str, tuple[str, NDArray[Any]]]:
     In the order of their numbers; raises `ModelError` for a broken file.
     """
     from google.protobuf.message import DecodeError
-    from onnx import TensorProto, numpy_helper
+    from onnx import TensorProto, checker, numpy_helper
 
     files = [path for path in (folder / FOLDER).glob("*_*.pb") if path.stem.partition("_")[2].isdecimal()]
     tensors = {}
     for path in sorted(files, key=lambda path: int(path.stem.partition("_")[2])):
         try:
             tensor = TensorProto.FromString(path.read_bytes())
+            if isinstance(tensor.name, bytes):  # what protobuf gives for text that is none
+                raise ValueError("its name is no text")
             tensors[path.stem] = tensor.name, numpy_helper.to_array(tensor)
-        except (DecodeError, ValueError, TypeError) as error:
-            raise ModelError(f"'{path}' holds no tensor ({error}): export the model again") from error
+        except (DecodeError, checker.ValidationError, ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"'{path}' holds no tensor ({str(error)[:300]}): export the model again") from error
     return tensors

@@ -1,6 +1,7 @@
 """The model file as `eval` sees it before any runtime does: whether it is an image classifier, and what fits it."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 FLOATS = (1, 10, 11)
 PRECISIONS = {2: "int8", 3: "int8", 16: "bf16", 10: "fp16", 1: "fp32"}
 """The same number, and the key of `nin_onnx.runtimes.parity.TOLERANCES`; the coarsest first."""
+AXES = 32
+"""As many as every NumPy can give an array."""
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 Dimension = int | str | None
@@ -112,6 +115,8 @@ def read_model(path: Path) -> ModelFile:
         model = onnx.load_model_from_string(content)
         external = external_files(model)
         onnx.checker.check_model(str(path) if external else model)  # with the path, it looks for them beside the model
+        if not all(isinstance(text, str) for text in _names(model)):
+            raise ValueError("a name in it is no text")
         content += b"".join((path.parent / file).read_bytes() for file in external)
         value = _input(path, model)
         card = read_card(model)
@@ -130,13 +135,8 @@ def read_model(path: Path) -> ModelFile:
             outputs=_outputs(path, model),
             external=external,
         )
-    except (
-        DecodeError,
-        onnx.checker.ValidationError,
-        ValueError,
-        OSError,
-    ) as error:  # ValueError: text that is no text, types unknown
-        reason = (str(error).strip().splitlines() or ["no protobuf"])[0]
+    except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:  # ValueError: text that is no text
+        reason = (str(error).strip().splitlines() or ["no protobuf"])[0][:300]  # of a broken file even names may be endless
         raise ModelError(
             f"'{path}' is no valid ONNX file, is truncated, or is too new for this onnx ({reason}): "
             "export it again, give another, or pip install -U onnx"
@@ -176,13 +176,24 @@ def precision(path: Path) -> str | None:
     return next((name for kind, name in PRECISIONS.items() if kind in found), None)
 
 
+def _names(model: "onnx.ModelProto") -> Iterator[str | bytes]:
+    """What stands in the graph as text; where that is no UTF-8, protobuf gives bytes."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.node):
+        yield value.name
+    for value in (*graph.input, *graph.output):
+        yield from (side.dim_param for side in value.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.op_type, node.domain, *node.input, *node.output)
+
+
 def _input(path: Path, model: Any) -> Any:
     """The one input, of a type and shape that it can be tried with."""
     weights = {tensor.name for tensor in model.graph.initializer}  # old exporters list them among the inputs
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) == 1 and inputs[0].type.tensor_type.elem_type in TYPES:
         (value,) = inputs
-        if len(_shape(value)) >= 2:
+        if 2 <= len(_shape(value)) <= AXES:
             return value
     found = ", ".join(map(_describe, inputs))
     raise ModelError(f"'{path}' should take one array of uint8 or floating point numbers for a batch, it takes '{found}'")
@@ -213,8 +224,9 @@ def _classes(model: "onnx.ModelProto") -> int | None:
 
 
 def _shape(value: "onnx.ValueInfoProto") -> tuple[Dimension, ...]:
+    """Sizes below one are free ones: some exporters write 0 or -1 for what they do not know."""
     dimensions = value.type.tensor_type.shape.dim
-    return tuple(side.dim_value if side.HasField("dim_value") else side.dim_param or None for side in dimensions)
+    return tuple(side.dim_value if side.dim_value > 0 else side.dim_param or None for side in dimensions)
 
 
 def _describe(value: "onnx.ValueInfoProto") -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ __all__ = ["REFERENCES", "agreement", "inputs", "stored"]
 
 REFERENCES = ("onnxruntime", "reference", "openvino", "tract")
 """Runtimes that share no code, the likeliest to be right first: any two that agree are believed."""
+LARGEST = 2**28
+"""How many values a batch of inputs may have: 2 GiB of float64."""
 
 
 def stored(model: ModelFile) -> Golden | None:
@@ -60,11 +63,15 @@ def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any
     known = [side for side in shape if side is not None]
     if len(known) < len(shape):
         raise ModelError(f"'{model.path}' takes images of any size, and no golden vectors lie beside it: give --dataset")
+    batch = model.fixed_batch or 4
+    if prod(known) * batch > LARGEST:
+        raise ModelError(
+            f"'{model.path}' says that it takes {' × '.join(map(str, (batch, *known)))} values at once: export it again"
+        )
     if not model.foreign:
         height, width, channels = known
         return model.given(golden_images(height, width, channels))
     random = np.random.default_rng(0)
-    batch = model.fixed_batch or 4
     rows = -(-4 // batch) * batch  # full batches only
     noise = random.normal(0, 1, (rows, *known))
     noise[1], noise[2] = 0, 1

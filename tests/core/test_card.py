@@ -97,7 +97,21 @@ def test_a_card_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
     assert read_card(model) == CARD
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"text"', "{}", '{"labels": 1}', '{"labels": [], "preprocessing": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "null",
+        "[]",
+        '"text"',
+        "{}",
+        '{"labels": 1}',
+        '{"labels": [], "preprocessing": []}',
+    ],
+)
 def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
     model = empty_model()
     model.metadata_props.add(key=CARD_KEY, value=text)
@@ -108,7 +122,23 @@ def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dataset": None}, {"dataset": {"name": [1]}}, {"labels": [1, 2, 3]}, {"height": "28"}, {"preprocessing": None}]
+    "wrong",
+    [
+        {"dataset": None},
+        {"dataset": {"name": [1]}},
+        {"labels": [1, 2, 3]},
+        {"labels": "012"},
+        {"height": "28"},
+        {"width": True},
+        {"preprocessing": None},
+        {"name": 3},
+        {"name": "\ud800"},
+        {"name": None},
+        {"experiment": ["mnist"]},
+        {"weights": {}},
+        {"test": 0.5},
+        {"seed": None},
+    ],
 )
 def test_a_card_with_a_value_of_another_type_is_an_error(wrong: dict[str, object]) -> None:
     model = empty_model()

@@ -129,6 +129,7 @@ def test_weights_among_the_inputs_are_no_inputs(tiny_model: Writer) -> None:
         ("ids", TensorProto.INT64, ["batch", 8], r"ids: int64 \[batch, 8\]"),
         ("text", TensorProto.STRING, ["batch", 8], r"text: string \[batch, 8\]"),
         ("number", TensorProto.FLOAT, ["batch"], r"number: float \[batch\]"),
+        ("folded", TensorProto.FLOAT, [1] * 33, r"folded: float \[1, .*\]"),
     ],
 )
 def test_an_input_that_it_cannot_be_tried_with_is_refused(
@@ -137,6 +138,12 @@ def test_an_input_that_it_cannot_be_tried_with_is_refused(
     path = changed(tiny_model(), set_input(name, kind, shape))
     with pytest.raises(ModelError, match=rf"should take one array of uint8 or floating point numbers .*, it takes '{found}'"):
         read_model(path)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_one_is_a_free_one(tiny_model: Writer, size: int) -> None:
+    model = read_model(changed(tiny_model(), set_input("images", TensorProto.UINT8, [size, 8, size, 3])))
+    assert (model.foreign, model.input, model.fixed_batch) == (False, (None, 8, None, 3), None)
 
 
 def test_two_inputs_are_refused(tiny_model: Writer) -> None:
