@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import nin_onnx
 from nin_onnx import cli
 from nin_onnx.card import CARD_KEY
-from nin_onnx.errors import Interrupted
+from nin_onnx.errors import Interrupted, RunError
 from nin_onnx.runtimes import RUNTIMES
 from nin_onnx.train.run import Epoch, Run
 
@@ -501,6 +501,15 @@ def raising(error: BaseException) -> Callable[..., NoReturn]:
 def test_a_fault_of_ours_is_one_line_that_asks_for_a_report(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nin_onnx.export.export_run", raising(RuntimeError("first\n\n  second")))
     assert_error(command("export", "run"), 2, "internal error", "--debug", "RuntimeError: first second")
+
+
+def test_what_a_broken_file_says_neither_steers_the_terminal_nor_fills_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nin_onnx.export.export_run", raising(RunError("a\x1b[2J\x00b" + "x" * 70_000)))
+    result = command("export", "run")
+    assert_error(result, 2, "error: a [2J bxxx")
+    assert len(result.err) < 3000
 
 
 @pytest.mark.parametrize(
