@@ -233,7 +233,8 @@ def _describe(value: "onnx.ValueInfoProto") -> str:
     from onnx import TensorProto
 
     kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-    return f"{value.name}: {kind} [{', '.join(str(side or '?') for side in _shape(value))}]"
+    words = f"{value.name}: {kind} [{', '.join(str(side or '?') for side in _shape(value))}]"
+    return "".join(letter if letter.isprintable() else "?" for letter in words[:300])  # one line, whatever the names hold
 
 
 def _by(shape: tuple[Dimension, ...]) -> str:

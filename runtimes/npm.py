@@ -1,5 +1,6 @@
 """The npm packages of ONNX Runtime for JavaScript: installed when a user asks for them, into a cache folder of their own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from nin_onnx.runtimes.contract import Unusable
 __all__ = ["PACKAGES", "install", "need_npm", "place"]
 
 PACKAGES = {"onnxruntime-node": "1.30.0", "onnxruntime-web": "1.30.0"}
+LOCKS = Path(__file__).parent / "locks"
+"""npm's own lock file of each: the version and the hash of all that it brings. Made, in a folder `nin-onnx` whose package.json
+is that of `install`, by `npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts`."""
 FOLDER = "NIN_ONNX_NPM"
 """Environment variable with the folder that they lie in; else it is in the user's cache folder."""
 
@@ -34,7 +38,7 @@ def need_npm(package: str) -> None:
 
 
 def install(package: str) -> Path:
-    """Install `package` from the npm registry, without running any script of its own; raises `NinOnnxError`."""
+    """Install `package` from the npm registry as its lock file has it, without running any script; raises `NinOnnxError`."""
     if package not in PACKAGES:
         raise UnknownNameError("npm package", package, PACKAGES)
     npm = shutil.which("npm")
@@ -42,8 +46,10 @@ def install(package: str) -> Path:
         raise NinOnnxError(f"npm, which would install '{package}', is not on this machine: sudo apt-get install nodejs npm")
     target = place(package)
     with atomic.whole_folder(target.parents[1]) as folder:
-        flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--no-package-lock", "--loglevel=error"]
-        command = [npm, "install", *flags, "--prefix", str(folder), f"{package}@{PACKAGES[package]}"]
+        wanted = {"private": True, "dependencies": {package: PACKAGES[package]}}
+        (folder / "package.json").write_text(json.dumps(wanted), encoding="utf-8")
+        shutil.copyfile(LOCKS / f"{package}.json", folder / "package-lock.json")
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
         if done.returncode:
             words = " ".join((done.stderr or done.stdout).split())[:300]

@@ -167,8 +167,34 @@ def test_installing_runs_no_script_and_takes_the_version_that_was_tried(
     assert place == folder / "onnxruntime-web-1.30.0" / "node_modules" / "onnxruntime-web"
     assert json.loads((place / "package.json").read_text()) == {}
     (call,) = (tmp_path / "calls").read_text().splitlines()
-    assert call.startswith("install --ignore-scripts ")
-    assert call.endswith(" onnxruntime-web@1.30.0")
+    assert call.startswith("ci --ignore-scripts ")
+    asked = json.loads((place.parents[1] / "package.json").read_text())
+    assert asked["dependencies"] == {"onnxruntime-web": "1.30.0"}
+
+
+@pytest.mark.parametrize("package", npm.PACKAGES)
+def test_the_lock_file_has_a_hash_of_all_that_is_installed_and_names_no_registry(package: str) -> None:
+    lock = json.loads((npm.LOCKS / f"{package}.json").read_text())
+    root, *brought = lock["packages"].values()
+    assert root == {"dependencies": {package: npm.PACKAGES[package]}}
+    assert lock["packages"][f"node_modules/{package}"]["version"] == npm.PACKAGES[package]
+    assert all(entry["integrity"].startswith("sha512-") and "resolved" not in entry for entry in brought)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("npm") is None, reason="Node.js is not installed: sudo apt-get install nodejs npm")
+def test_a_package_that_is_not_the_one_that_was_tried_is_not_installed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = json.loads((npm.LOCKS / "onnxruntime-web.json").read_text())
+    entries = lock["packages"]
+    entries["node_modules/platform"]["integrity"] = entries["node_modules/long"]["integrity"]
+    (tmp_path / "onnxruntime-web.json").write_text(json.dumps(lock))
+    monkeypatch.setattr(npm, "LOCKS", tmp_path)
+    with pytest.raises(NinOnnxError, match=r"npm could not install 'onnxruntime-web'.*EINTEGRITY"):
+        npm.install("onnxruntime-web")
+    assert list(folder.iterdir()) == []
 
 
 def test_an_installation_that_fails_is_one_line_and_leaves_nothing(folder: Path, program: Callable[[str, str], Path]) -> None:
