@@ -135,7 +135,7 @@ def read_model(path: Path) -> ModelFile:
             outputs=_outputs(path, model),
             external=external,
         )
-    except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:  # ValueError: text that is no text
+    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:  # text that is no text, or bytes
         reason = (str(error).strip().splitlines() or ["no protobuf"])[0][:300]  # of a broken file even names may be endless
         raise ModelError(
             f"'{path}' is no valid ONNX file, is truncated, or is too new for this onnx ({reason}): "
