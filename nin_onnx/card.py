@@ -17,10 +17,10 @@ CARD_KEY = "nin_onnx.card"
 KINDS = (
     dict.fromkeys(("labels", "preprocessing"), list)
     | dict.fromkeys(("height", "width", "channels", "seed"), int)
-    | dict.fromkeys(("dataset", "test", "trained_with", "exported_with"), dict)
+    | dict.fromkeys(("dataset", "calibration", "test", "trained_with", "exported_with"), dict)
 )
 """What JSON holds for a fact; text for the others."""
-OPTIONAL = ("experiment", "licence", "test")
+OPTIONAL = ("experiment", "source", "calibration", "licence", "test")
 """Facts that may be null."""
 
 

@@ -92,15 +92,15 @@ def read_golden(folder: Path) -> Golden | None:
     images = arrays.pop("images", None)
     if images is None or "logits" not in arrays:
         raise ModelError(f"'{source}' should hold 'images' and 'logits', it holds {sorted(arrays)}: export the model again")
-    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+    if images.dtype not in (np.uint8, np.float32) or images.ndim != 4 or not images.size:
         raise ModelError(
-            f"'{source}' should hold images as uint8 [N, height, width, channels], "
+            f"'{source}' should hold images as uint8 or float32, a batch of three sides, "
             f"it holds {images.dtype} {list(images.shape)}: export the model again"
         )
     for name, array in arrays.items():
-        if array.dtype != np.float32 or array.shape[:1] != images.shape[:1] or not array.size:
+        if not np.issubdtype(array.dtype, np.floating) or array.shape[:1] != images.shape[:1] or not array.size:
             raise ModelError(
-                f"'{source}' should hold '{name}' as float32 [{len(images)}, …], "
+                f"'{source}' should hold '{name}' as floating point numbers [{len(images)}, …], "
                 f"it holds {array.dtype} {list(array.shape)}: export the model again"
             )
     return Golden(images, arrays)

@@ -69,12 +69,12 @@ def test_corrupted_golden_vectors_are_read_or_refused_in_one_line(tiny_model: Wr
 @pytest.mark.parametrize(
     ("file", "name", "kind", "shape", "words"),
     [
-        ("input_0.pb", "images", TensorProto.FLOAT, [12, 8, 6, 3], "should hold images as uint8"),
+        ("input_0.pb", "images", TensorProto.INT64, [12, 8, 6, 3], "should hold images as uint8"),
         ("input_0.pb", "images", TensorProto.UINT8, [12, 8, 6], "should hold images as uint8"),
         ("input_0.pb", "images", TensorProto.UINT8, [0, 8, 6, 3], "should hold images as uint8"),
-        ("output_0.pb", "logits", TensorProto.FLOAT, [11, 4], r"should hold 'logits' as float32 \[12, …\]"),
-        ("output_0.pb", "logits", TensorProto.FLOAT, [12, 0], "should hold 'logits' as float32"),
-        ("output_0.pb", "logits", TensorProto.INT32, [12, 4], "should hold 'logits' as float32"),
+        ("output_0.pb", "logits", TensorProto.FLOAT, [11, 4], r"should hold 'logits' as floating point numbers \[12, …\]"),
+        ("output_0.pb", "logits", TensorProto.FLOAT, [12, 0], "should hold 'logits' as floating"),
+        ("output_0.pb", "logits", TensorProto.INT32, [12, 4], "should hold 'logits' as floating"),
     ],
 )
 def test_golden_vectors_of_another_form_are_told_what_they_hold(
