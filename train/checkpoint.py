@@ -75,6 +75,9 @@ def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
         checkpoint = Checkpoint(trained, description["seed"], labels, description["dataset"], description["versions"])
         classifier = build_classifier(trained, len(labels))
         classifier.load_state_dict(tensors)
+        for step in classifier.preprocessing:
+            assert isinstance(step, preprocessing.Step)
+            step.settle()
     except (KeyError, TypeError, AttributeError, RuntimeError, NinOnnxError) as error:
         reason = textwrap.shorten(str(error), 200)
         raise RunError(f"'{path}' cannot be used by this version of nin-onnx ({reason}): train again") from error

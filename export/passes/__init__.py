@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import onnx
 
 from nin_onnx.export.difference import Modules, located
+from nin_onnx.export.passes.average_pool import average_pool
 from nin_onnx.export.passes.check_golden import WrongAnswerError, check_golden
 from nin_onnx.export.passes.global_average_pool import global_average_pool
+from nin_onnx.export.passes.half_weights import half_weights
+from nin_onnx.export.passes.idle_nodes import idle_nodes
 from nin_onnx.export.passes.simplify import simplify
 from nin_onnx.export.passes.stable_names import stable_names
 from nin_onnx.export.passes.strip import strip
@@ -20,9 +23,12 @@ Pass = Callable[[onnx.ModelProto, Golden], onnx.ModelProto]
 
 PASSES: tuple[Pass, ...] = (
     simplify,
+    idle_nodes,
+    average_pool,
     global_average_pool,
     stable_names,
     strip,
+    half_weights,
     check_golden,
 )
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nin_onnx.train.preprocessing import STEPS, Preprocessing, build
+from nin_onnx.train.preprocessing import STEPS, Preprocessing, Step, build
 
 SHAPE = (3, 5, 6)  # channels, height, width
 
@@ -54,7 +54,8 @@ def zca(train: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[np.f
     _, singular, vectors = np.linalg.svd((train - mean) / len(train) ** 0.5, full_matrices=True)
     eigenvalues = np.zeros(len(vectors))
     eigenvalues[: len(singular)] = singular**2
-    whitened: NDArray[np.float64] = (images - mean) @ (vectors.T / np.sqrt(eigenvalues + 0.1)) @ vectors
+    matrix = ((vectors.T / np.sqrt(eigenvalues + 0.1)) @ vectors).astype(np.float16)  # as it is stored
+    whitened: NDArray[np.float64] = (images - mean) @ matrix.astype(np.float64)
     return whitened
 
 
@@ -173,7 +174,19 @@ def test_whitened_training_images_have_no_covariance_but_for_the_filter_bias() -
     values = preprocessing(images).flatten(1).double().numpy()
     before = np.linalg.eigvalsh(np.cov(train.reshape(5000, -1) / 255, rowvar=False, bias=True))
     after = np.linalg.eigvalsh(np.cov(values, rowvar=False, bias=True))
-    np.testing.assert_allclose(np.sort(after), np.sort(before / (before + 0.1)), atol=1e-5)
+    np.testing.assert_allclose(np.sort(after), np.sort(before / (before + 0.1)), atol=2**-10)  # the matrix is in half precision
+
+
+def test_the_matrix_is_of_half_precision_numbers_and_one_of_an_older_checkpoint_becomes_so() -> None:
+    preprocessing = fitted(made(200), "gcn55", "zca")
+    whitening = preprocessing[1]
+    matrix = whitening.state_dict()["matrix"].clone()
+    assert torch.equal(matrix, matrix.half().float())
+    older = matrix * (1 + 1e-4 * torch.rand(matrix.shape, generator=torch.Generator().manual_seed(0)))
+    whitening.load_state_dict({"mean": whitening.state_dict()["mean"], "matrix": older})
+    assert isinstance(whitening, Step)
+    whitening.settle()
+    assert torch.equal(whitening.state_dict()["matrix"], older.half().float())
 
 
 def test_whitening_is_symmetric_so_that_images_stay_images() -> None:

@@ -12,3 +12,6 @@ class Step(nn.Module):
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Learn the step's buffers from float64 batches of the training images, as the steps before it left them."""
+
+    def settle(self) -> None:
+        """Bring buffers that were read from a checkpoint of an older version to the form in which `fit` leaves them now."""

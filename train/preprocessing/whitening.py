@@ -15,7 +15,9 @@ __all__ = ["Whitening"]
 class Whitening(Step):
     """Subtract the mean image and multiply by (C + 0.1·I)^-½, C the covariance of the training images' values.
 
-    Source: pylearn2's `ZCA` with a filter bias of 0.1. The matrix of a 32×32×3 image has 3072² numbers, 37.7 MB.
+    Source: pylearn2's `ZCA` with a filter bias of 0.1. The matrix of a 32×32×3 image has 3072² numbers, 37.7 MB in float32.
+    They are rounded to half precision, which moves whitened images by about 0.1 %: training, checkpoint and exported graph
+    have the same numbers, and the graph stores them in half the bytes.
     """
 
     FILTER_BIAS = 0.1
@@ -42,6 +44,10 @@ class Whitening(Step):
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
         self.mean.copy_(mean)
         self.matrix.copy_(eigenvectors * eigenvalues.rsqrt() @ eigenvectors.T)
+        self.settle()
+
+    def settle(self) -> None:
+        self.matrix.copy_(self.matrix.half())
 
     def forward(self, images: Tensor) -> Tensor:
         return ((images.flatten(1) - self.mean) @ self.matrix).reshape(-1, *self.shape)
