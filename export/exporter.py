@@ -25,6 +25,7 @@ from nin_onnx.card import Card, write_card
 from nin_onnx.errors import ModelError, RunError, require
 from nin_onnx.export.bundles import BUNDLES, check_bundles, write_bundles
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
+from nin_onnx.export.passes.check_golden import check_golden
 from nin_onnx.golden import FOLDER, Golden, write_golden
 from nin_onnx.machine import versions
 from nin_onnx.statistics import Paired
@@ -40,6 +41,8 @@ __all__ = ["Export", "VariantExport", "export", "export_run"]
 
 FOLDERS = {folder_name(precision, form) for precision, form in product(PRECISIONS, INPUTS)} - {""}
 WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER, *BUNDLES, *FOLDERS}  # an export replaces these, and no others
+ANY_SIZE = {"scale", "standardise"}
+"""Steps of the preprocessing that do the same to images of another size."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a model is called: it becomes a file's name in bundles, and a folder's."""
 Makes = Callable[[onnx.ModelProto, Golden, Card], Mapping[str, "Variant"]]
@@ -80,12 +83,14 @@ def export_run(
     precisions: Sequence[str] = PRECISIONS[:1],
     inputs: Sequence[str] = INPUTS[:1],
     data_dir: Path | None = None,
+    dynamic_size: bool = False,
 ) -> Export:
     """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
 
     `licence` is that of the weights, as SPDX writes it. `bundles`: other layouts to write as well, keys of
     `nin_onnx.export.bundles.BUNDLES`. model.onnx is in fp32 and takes uint8; each other of `precisions` and of `inputs` gets
     a folder beside it. Precisions other than fp32 need ONNX Runtime and the training images, below `data_dir`.
+    `dynamic_size`: the graph takes images of any height and width.
 
     The model folder is moved to its place when every check has passed, instead of an earlier one; otherwise nothing is
     written. Raises `RunError` for a folder without checkpoint or an `out` that is something else, `ExportError` where a
@@ -106,6 +111,8 @@ def export_run(
     recipe = checkpoint.recipe
     table = classifier.network.architecture
     channels, height, width = table.input
+    if dynamic_size and (fixed := [step for step in recipe.preprocessing if step not in ANY_SIZE]):
+        raise RunError(f"the preprocessing '{fixed[0]}' was fitted to images of {height} × {width}: leave --dynamic-size out")
     card = Card(
         name=table.name,
         architecture=table.name,
@@ -127,7 +134,7 @@ def export_run(
         trained_with=checkpoint.versions,
     )
     more = partial(make_variants, classifier, checkpoint, precisions, inputs, data_dir)
-    return _export(classifier, card, target, passes, bundles, source, more)
+    return _export(classifier, card, target, passes, bundles, source, more, dynamic_size)
 
 
 def export(
@@ -142,13 +149,15 @@ def export(
     licence: str | None = None,
     bundles: Sequence[str] = (),
     passes: tuple[Pass, ...] = PASSES,
+    dynamic_size: bool = False,
 ) -> Export:
     """Export your own classifier into the model folder `out`, with all that `export_run` does; `module` stays as it is.
 
     `example` is a batch of images as `module` takes it: uint8 [batch, height, width, channels], which is then all that happens
     to the pixels, or float32 [batch, channels, height, width]; then the graph makes 0…1 of the pixels first, subtracts `mean`
     and divides by `std`, one number for each channel. `module` gives scores [batch, classes], or class maps [batch, classes,
-    h, w], whose means are the scores. `labels`: one for each class. `licence` and `bundles` as for `export_run`.
+    h, w], whose means are the scores. `labels`: one for each class. `licence`, `bundles` and
+    `dynamic_size` as for `export_run`.
 
     Raises `ModelError` for a module that is no such thing, `RunError` for an `out` that is something else than an earlier
     export, `ExportError` where torch cannot export it or a check fails; then nothing is written.
@@ -166,7 +175,7 @@ def export(
         name=name,
         architecture=type(module).__name__,
         labels=tuple(labels),
-        input="uint8 [batch, height, width, channels]",
+        input=UINT8_INPUT,
         height=height,
         width=width,
         channels=channels,
@@ -178,7 +187,7 @@ def export(
         weights="",
         licence=licence,
     )
-    return _export(classifier, card, out, passes, bundles)
+    return _export(classifier, card, out, passes, bundles, dynamic_size=dynamic_size)
 
 
 def _require() -> None:
@@ -193,12 +202,17 @@ def _export(
     bundles: Sequence[str],
     weights: Path | None = None,
     more: Makes | None = None,
+    dynamic_size: bool = False,
 ) -> Export:
     """The model folder of `classifier`; `card` lacks the golden hash and our versions, `weights` is copied into the folder."""
-    from nin_onnx.export.to_onnx import golden_vectors, module_values, to_onnx
+    from nin_onnx.export.to_onnx import golden_vectors, module_values, other_golden_vectors, to_onnx
 
+    other = other_golden_vectors(classifier) if dynamic_size else None
     golden = golden_vectors(classifier)
-    model, results = run(to_onnx(classifier), golden, passes, partial(module_values, classifier))
+    graph = to_onnx(classifier, dynamic_size=True) if dynamic_size else to_onnx(classifier)
+    model, results = run(graph, golden, passes, partial(module_values, classifier))
+    if other:
+        check_golden(model, other)
     card = replace(card, golden=golden.hash, exported_with=versions(("torch", "onnx", "onnxscript", "onnxsim")))
     model.graph.name = card.name
     write_card(model, card)
@@ -208,11 +222,11 @@ def _export(
         (staging / "README.md").write_text(model_card.render(card, "class_maps" in golden.outputs), encoding="utf-8")
         if weights:
             shutil.copyfile(weights, staging / "model.safetensors")
-        write_bundles(staging, card.name, bundles)
         made = tuple(
             VariantExport(target / name / "model.onnx", _write(staging / name, one.model, one.golden), one.card, one.comparison)
             for name, one in variants.items()
         )
+        write_bundles(staging, card.name, bundles)
     return Export(target / "model.onnx", size, card, tuple(results), made)
 
 
@@ -237,7 +251,7 @@ def _check_replaceable(target: Path) -> None:
     """Raise `RunError` unless `target` is absent, an empty folder, or an earlier export and nothing else."""
     if target.is_dir():
         found = {path.name for path in target.iterdir()}
-        replaceable = not found or {"model.onnx", "model.safetensors"} <= found <= WRITTEN
+        replaceable = not found or {"README.md", "model.onnx", FOLDER} <= found <= WRITTEN
     else:
         replaceable = not target.exists()
     if not replaceable:

@@ -16,20 +16,24 @@ from nin_onnx.errors import ExportError
 from nin_onnx.golden import Golden, golden_images
 from nin_onnx.train.network import ImageClassifier
 
-__all__ = ["OPSET", "golden_vectors", "module_values", "to_onnx"]
+__all__ = ["OPSET", "golden_vectors", "module_values", "other_golden_vectors", "to_onnx"]
 
 OPSET = 18
+ONE_SIZE = "the network takes images of one size: nothing is written; export it without --dynamic-size"
 
 
-def to_onnx(classifier: ImageClassifier) -> onnx.ModelProto:
+def to_onnx(classifier: ImageClassifier, *, dynamic_size: bool = False) -> onnx.ModelProto:
     """The graph of `classifier`: uint8 `images` [batch, height, width, channels] in; its outputs by name, dynamic batch.
 
-    Raises `ExportError` for a module that torch cannot export.
+    `dynamic_size`: height and width are left free too. Raises `ExportError` for a module that torch cannot export, or not so.
     """
     channels, height, width = classifier.input
     example = torch.zeros((2, height, width, channels), dtype=torch.uint8)  # a batch of 1 would become a constant
     with torch.inference_mode():
         names = list(classifier.eval()(example)._fields)
+    free = {0: torch.export.Dim("batch")}
+    if dynamic_size:
+        free |= {1: torch.export.Dim("height", min=height // 2), 2: torch.export.Dim("width", min=width // 2)}
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -39,7 +43,7 @@ def to_onnx(classifier: ImageClassifier) -> onnx.ModelProto:
                 opset_version=OPSET,
                 input_names=["images"],
                 output_names=names,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=(free,),
                 external_data=False,
                 verbose=False,
             )
@@ -50,17 +54,39 @@ def to_onnx(classifier: ImageClassifier) -> onnx.ModelProto:
     assert program is not None
     model = program.model_proto
     assert isinstance(model, onnx.ModelProto)
+    if dynamic_size:
+        _check_free(model)
     return model
 
 
-def golden_vectors(classifier: ImageClassifier) -> Golden:
-    """What `classifier` answers to the golden images, computed in float64 and rounded to float32."""
-    channels, height, width = classifier.input
+def _check_free(model: onnx.ModelProto) -> None:
+    """Raise `ExportError` where torch made constants of the sizes; sizes of the class maps get names in place of formulas."""
+    sides = model.graph.input[0].type.tensor_type.shape.dim
+    if [side.dim_param for side in sides[1:3]] != ["height", "width"]:
+        raise ExportError(ONE_SIZE)
+    for output in model.graph.output:
+        for side, name in zip(output.type.tensor_type.shape.dim[2:], ("h", "w"), strict=False):
+            side.dim_param = name
+
+
+def golden_vectors(classifier: ImageClassifier, size: tuple[int, int] | None = None) -> Golden:
+    """What `classifier` answers to the golden images, of its own size unless told, computed in float64, rounded to float32."""
+    channels, *own = classifier.input
+    height, width = size or own
     images = golden_images(height, width, channels)
     with torch.inference_mode():
         outputs = classifier.eval().double()(torch.from_numpy(images))
     classifier.float()
     return Golden(images, {name: output.float().numpy() for name, output in outputs._asdict().items()})
+
+
+def other_golden_vectors(classifier: ImageClassifier) -> Golden:
+    """The same for images of another size; raises `ExportError` where `classifier` takes none."""
+    _, height, width = classifier.input
+    try:
+        return golden_vectors(classifier, (height + 3, 2 * width - 1))
+    except RuntimeError as error:
+        raise ExportError(ONE_SIZE) from error
 
 
 def module_values(classifier: ImageClassifier, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_onnx.card import read_card
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes.contract import Facts, Runtime, Unusable, need
 from nin_onnx.runtimes.model import ModelFile, input_name, output_names, precision
@@ -93,7 +94,9 @@ def convert(model: Path, folder: Path) -> tuple[Path, Path]:
         except ModelError as error:
             raise Unusable(f"ncnn takes no uint8, and the graph has no variant with float32 input ({error})") from error
         (images,) = graph.graph.input
-    sides = ",".join(str(side.dim_value) for side in images.type.tensor_type.shape.dim[1:])
+    card = read_card(graph)
+    sizes = {"height": card.height, "width": card.width} if card else {}  # pnnx crashes where a size is free
+    sides = ",".join(str(side.dim_value or sizes.get(side.dim_param, 0)) for side in images.type.tensor_type.shape.dim[1:])
     onnx.save(graph, folder / "pnnx.onnx")
     package = find_spec("pnnx")  # to import it is to import PyTorch
     assert package is not None

@@ -22,6 +22,7 @@ __all__ = ["export"]
     metavar="NAME",
     help="For another tool as well; may be repeated. zoo: an archive as in the ONNX model zoo. triton: a model repository.",
 )
+@click.option("--dynamic-size", is_flag=True, help="Leave height and width free: the graph takes images of any size.")
 @click.option(
     "--variant",
     "precisions",
@@ -45,6 +46,7 @@ def export(
     out: Path | None,
     licence: str | None,
     bundles: tuple[str, ...],
+    dynamic_size: bool,
     precisions: tuple[str, ...],
     inputs: tuple[str, ...],
     data_dir: Path | None,
@@ -57,7 +59,16 @@ def export(
     """
     from nin_onnx.export import export_run
 
-    result = export_run(run, out, licence=licence, bundles=bundles, precisions=precisions, inputs=inputs, data_dir=data_dir)
+    result = export_run(
+        run,
+        out,
+        licence=licence,
+        bundles=bundles,
+        dynamic_size=dynamic_size,
+        precisions=precisions,
+        inputs=inputs,
+        data_dir=data_dir,
+    )
     if as_json:
         passes = [asdict(one) for one in result.passes]
         variants = [{**asdict(one), "model": str(one.model)} for one in result.variants]

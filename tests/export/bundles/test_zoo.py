@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import unittest
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from onnx.backend.test.loader import load_model_tests
 from onnx.reference import ReferenceEvaluator
 
 from nin_onnx import models
+from nin_onnx.card import read_card, write_card
 from nin_onnx.export.bundles.zoo import zoo
+from nin_onnx.golden import read_golden
+from nin_onnx.runtimes.parity import TOLERANCES
 
 
 class ReferenceRep(BackendRep):
@@ -124,3 +128,22 @@ def test_the_archive_is_the_same_bytes_on_another_day_and_under_another_name_of_
         os.utime(path, (1, 1))
     zoo("nin-digits", tmp_path / "copy", tmp_path)
     assert (tmp_path / "nin-digits.tar.gz").read_bytes() == (bundled / "zoo" / "nin-digits.tar.gz").read_bytes()
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 5e-3), ("int8", 1e-2)])
+def test_an_archive_of_lower_precision_allows_what_eval_allows_for_it(
+    precision: str, share: float, bundled: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(bundled, tmp_path / "copy")
+    model = onnx.load(bundled / "model.onnx")
+    card = read_card(model)
+    assert card is not None
+    write_card(model, replace(card, precision=precision))
+    onnx.save(model, tmp_path / "copy" / "model.onnx")
+    zoo("copy", tmp_path / "copy", tmp_path)
+    with tarfile.open(tmp_path / "copy.tar.gz") as archive:
+        allowed = json.load(archive.extractfile("copy/data.json") or pytest.fail("no data.json"))
+    golden = read_golden(bundled)
+    assert golden is not None
+    assert TOLERANCES[precision] == share
+    assert allowed == {"atol": pytest.approx(share * golden.scale("logits")), "rtol": share}
