@@ -14,8 +14,11 @@ __all__ = ["Chromium"]
 BROWSER = "NIN_ONNX_CHROMIUM"
 """Environment variable with the path of the browser; else it is looked for by its usual names."""
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-ALONE = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic", "--no-first-run")
-"""Switches off all that a browser does on the network of its own accord."""
+ALONE = (
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic", "--no-first-run"),
+    *("--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+)
+"""Switches off all that a browser does on the network of its own accord; and nothing but this machine can be reached at all."""
 
 
 class Chromium(OnnxRuntimeWeb):
@@ -31,13 +34,19 @@ class Chromium(OnnxRuntimeWeb):
         self._model = model
         self._peer = Peer(model, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
         here = Path.cwd()  # the worker's own folder: profile and temporary files vanish with it
-        flags = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", *ALONE]
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            flags.append("--no-sandbox")  # for root there is none; the page is ours, and reaches nothing but this process
         start = here / "start.html"  # not the address itself: every user of the machine can read a command line
         start.write_text(f'<meta http-equiv="refresh" content="0; url={self._peer.home}/browser.html">', encoding="utf-8")
-        command = [browser() or "chromium", *flags, f"--user-data-dir={here / 'profile'}", start.as_uri()]
-        self._told = self._peer.start(command, os.environ | {"HOME": str(here), "TMPDIR": "."})  # a socket's path must be short
+        self._told = self._peer.start(
+            command(here, start.as_uri()), os.environ | {"HOME": str(here), "TMPDIR": "."}
+        )  # a socket's path must be short
+
+
+def command(here: Path, address: str) -> list[str]:
+    """What starts the browser on `address`, with its profile in `here`."""
+    flags = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad", *ALONE]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")  # for root there is none; the page is ours, and reaches nothing but this process
+    return [browser() or "chromium", *flags, f"--user-data-dir={here / 'profile'}", address]
 
 
 def browser() -> str | None:

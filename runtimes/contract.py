@@ -61,6 +61,8 @@ class Runtime(ABC):
 
     package: ClassVar[str]
     """What brings it, by the name under which it is installed."""
+    module: ClassVar[str | None] = None
+    """What Python imports it as, where that is not the name of the package."""
     images: ClassVar[int | None] = None
     """How many images of a data set it does unless told otherwise; None for all."""
     by_default: ClassVar[bool] = True
@@ -72,12 +74,19 @@ class Runtime(ABC):
         """Raise `Unusable` where it cannot run on this machine."""
 
     @classmethod
-    def installed(cls) -> str | None:
-        """The version of its package on this machine, None where it is absent."""
+    def distribution(cls) -> str | None:
+        """The installed package that brings it: `package`, or another with the same module; None where there is none."""
         try:
-            return metadata.version(cls.package)
+            metadata.version(cls.package)
         except metadata.PackageNotFoundError:
-            return None
+            return next(iter(metadata.packages_distributions().get(cls.module or cls.package, ())), None)
+        return cls.package
+
+    @classmethod
+    def installed(cls) -> str | None:
+        """The version of what brings it on this machine, None where that is absent."""
+        found = cls.distribution()
+        return found and metadata.version(found)
 
     @classmethod  # noqa: B027 - most accept every model
     def accepts(cls, model: ModelFile) -> None:

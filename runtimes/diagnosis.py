@@ -2,10 +2,12 @@
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 
+from nin_onnx import models
 from nin_onnx.machine import hardware
 from nin_onnx.runtimes.contract import Unusable
 from nin_onnx.runtimes.job import Job
@@ -31,14 +33,15 @@ FEATURES = {
 """Linux's word for a feature of the processor that decides how fast, or in which precision, a runtime computes; and its name."""
 CPUINFO = Path("/proc/cpuinfo")
 DRIVER = Path("/proc/driver/nvidia/version")
-
-
-TIME_LIMIT = 60.0
+TIME_LIMIT = 120.0
+"""Seconds for one runtime, its start included; several start at once."""
+TRIAL = "nin-digits"
+"""The shipped model that every runtime loads where no other is given: what is installed may still not start."""
 
 
 @dataclass(frozen=True)
 class State:
-    """One runtime: usable, with the model where one is given, or why not and what would help."""
+    """One runtime: whether it starts here and loads the model, or why not and what would help."""
 
     runtime: str
     usable: bool
@@ -62,31 +65,34 @@ class Diagnosis:
 
 
 def diagnose(model: Path | None = None) -> Diagnosis:
-    """Look at this machine; where `model` is given, every runtime loads it, in a process of its own, and gives its reason if not.
+    """Look at this machine: every runtime loads `model`, in a process of its own, or gives its reason why not.
 
-    An IR version or an opset that is too new for a runtime is found so. Raises `ModelError`.
+    A broken install is found so, and an IR version or an opset that is too new. None for a small model that ships. Raises
+    `ModelError`.
     """
-    file = read_model(model) if model else None
+    file = read_model(model or models.find(TRIAL))
+    with ThreadPoolExecutor(int(hardware()["cores"])) as pool:
+        states = {state.runtime: state for state in pool.map(partial(_state, model=file), RUNTIMES)}
     return Diagnosis(
-        runtimes=tuple(_state(name, file) for name in RUNTIMES),
+        runtimes=tuple(states.values()),
         processor=str(hardware()["processor"]),
         features=_features(),
         driver=_driver(),
-        providers=_providers(),
+        providers=_providers() if states.get("onnxruntime", UNTRIED).usable else (),
         clashes=tuple(": ".join(several) for several in [clash(packages(), "cpu")] if several),
     )
 
 
-def _state(name: str, model: ModelFile | None) -> State:
+UNTRIED = State("", usable=False)
+
+
+def _state(name: str, model: ModelFile) -> State:
     kind = runtime(name)
     try:
         kind.check()
-        if model:
-            kind.accepts(model)
+        kind.accepts(model)
     except Unusable as reason:
         return State(name, usable=False, reason=reason.reason, install=reason.install)
-    if model is None:
-        return State(name, usable=True, version=kind.installed())
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
         answer = run_job(Job(RUNTIMES[name], str(model.path.absolute()), 1, {}), Path(temporary) / name, TIME_LIMIT)
     return State(name, answer.outcome == "done", kind.installed(), answer.reason, answer.install)
@@ -104,12 +110,8 @@ def _driver() -> str | None:
 
 
 def _providers() -> tuple[str, ...]:
-    if find_spec("onnxruntime") is None:
-        return ()
+    """Of an ONNX Runtime that a process of its own has imported without harm."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # to import it is to report to its makers
-    try:
-        import onnxruntime
+    import onnxruntime
 
-        return tuple(onnxruntime.get_available_providers())
-    except Exception:  # a broken install: why, its own row tells where a model is given
-        return ()
+    return tuple(onnxruntime.get_available_providers())

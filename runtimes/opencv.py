@@ -15,10 +15,11 @@ class OpenCv(Runtime):
     """One network; it tells its version and its threads, and not what it computes in."""
 
     package = "opencv-python-headless"
+    module = "cv2"
 
     @classmethod
     def check(cls) -> None:
-        need("opencv-python-headless", "runtimes", module="cv2")
+        need("opencv-python-headless", "runtimes", cls.module)
 
     def load(self, model: Path, threads: int) -> None:
         import cv2
@@ -35,4 +36,4 @@ class OpenCv(Runtime):
     def facts(self) -> Facts:
         import cv2
 
-        return Facts(package=self.package, version=cv2.__version__, device="cpu", threads=cv2.getNumThreads())
+        return Facts(package=self.distribution(), version=cv2.__version__, device="cpu", threads=cv2.getNumThreads())

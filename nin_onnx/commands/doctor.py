@@ -21,10 +21,10 @@ __all__ = ["doctor"]
 )
 @json_option
 def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
-    """Tell of every runtime whether it can run on this machine, in which version, and the command that helps where it cannot.
+    """Tell of every runtime whether it runs on this machine, in which version, and the command that helps where it does not.
 
-    With MODEL, an ONNX file, a folder or a shipped name as for `nin-onnx eval`, each also tries to load it: an IR version
-    or an opset that is too new for a runtime shows.
+    Each loads a small model that ships, in a process of its own: what is installed may still not start. With MODEL, an ONNX
+    file, a folder or a shipped name as for `nin-onnx eval`, it is that: an IR version or an opset that is too new shows.
     """
     from nin_onnx import models
     from nin_onnx.runtimes.diagnosis import diagnose
@@ -39,7 +39,7 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
     for one in found.runtimes:
         state = click.style(f"{'usable' if one.usable else 'unusable':<8}", fg="green" if one.usable else "yellow", bold=True)
         reason = f"{one.reason}: {one.install}" if one.install else one.reason
-        click.echo(f"{one.runtime:<{width}}  {state}  {one.version if one.usable else reason}")
+        click.echo(f"{one.runtime:<{width}}  {state}  {(one.version or 'version not told') if one.usable else reason}")
     click.echo()
     click.echo(f"{'processor':<{width}}  {found.processor}: {', '.join(found.features) or 'it tells no feature that matters'}")
     click.echo(f"{'NVIDIA driver':<{width}}  {found.driver or 'none'}")

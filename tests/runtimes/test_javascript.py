@@ -9,7 +9,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -120,7 +122,8 @@ def test_no_command_line_tells_the_address(
     (call,) = (tmp_path / "calls").read_text().splitlines()
     given = (tmp_path / "page").read_text() + (tmp_path / "environment").read_text()
     assert re.search(r"http://127\.0\.0\.1:\d+/[0-9a-f]{32}", given)
-    assert "127.0.0.1" not in call
+    assert "127.0.0.1:" not in call
+    assert "http" not in call
 
 
 @pytest.mark.usefixtures("usable")
@@ -131,6 +134,32 @@ def test_a_browser_that_ends_is_an_error(
     monkeypatch.setenv(BROWSER, str(program("browser", f"exit {status}")))
     (row,) = evaluate(tiny_model(), runtimes=["chromium"]).rows
     assert (row.outcome, row.reason) == ("error", f"RuntimeError: browser ended with status {status}")
+
+
+@pytest.mark.usefixtures("usable")
+@pytest.mark.parametrize(("host", "reached"), [("127.0.0.1", True), ("127.0.0.2", False), ("localhost.example", False)])
+def test_the_browser_reaches_the_address_of_this_machine_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, reached: bool
+) -> None:
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Host"])
+            self.send_error(404)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("0.0.0.0", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")  # by which all names would be reached
+        command = chromium.command(tmp_path, f"http://{host}:{server.server_port}/")
+        subprocess.run(
+            [*command[:-1], "--dump-dom", command[-1]], capture_output=True, timeout=100, env=os.environ | {"HOME": str(tmp_path)}
+        )
+        server.shutdown()
+    assert bool(asked) == reached
 
 
 def test_absent_packages_are_named_with_the_command_and_nothing_is_installed(
