@@ -28,8 +28,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## our training loop beside others', what eval adds to a runtime, the time to a first answer; some minutes, on a machine that does nothing else
+bench: $(READY) ## our training loop beside others', the exported forms beside each other, what eval adds to a runtime, the time to a first answer; some minutes, on a machine that does nothing else
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/eval_overhead.py
 	$(BIN)/python benchmarks/first_answer.py
 
