@@ -1,6 +1,6 @@
 """A tiny classifier, its graph built by hand and its answers worked out in NumPy's float64, and a data set for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.card import Card, write_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
+from nin_onnx.runtimes import Report, evaluate
 from nin_onnx.runtimes.registry import RUNTIMES
 
 HEIGHT, WIDTH, CHANNELS, CLASSES = 8, 6, 3, 4
@@ -117,14 +118,32 @@ def tiny_golden() -> Golden:
     return Golden(images, answers(images))
 
 
-@pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
+def registering(patch: pytest.MonkeyPatch, folder: Path) -> Callable[[str], str]:
     """Puts a class of made_up.py into the registry, where the worker process finds it too, and gives its name."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    monkeypatch.setenv("MADE_UP_IDS", str(tmp_path / "ids"))
+    patch.syspath_prepend(Path(__file__).parent)
+    patch.setenv("MADE_UP_IDS", str(folder / "ids"))
 
     def register(kind: str) -> str:
-        monkeypatch.setitem(RUNTIMES, kind, f"made_up:{kind}")
+        patch.setitem(RUNTIMES, kind, f"made_up:{kind}")
         return kind
 
     return register
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
+    """What `registering` says, until the test ends."""
+    return registering(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def report_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]:
+    """Evaluates the tiny model on ONNX Runtime and on made-up runtimes, for a report that several tests read."""
+
+    def make(kinds: Sequence[str], **how: Any) -> Report:
+        folder = tmp_path_factory.mktemp("report")
+        with pytest.MonkeyPatch.context() as patch:
+            names = ["onnxruntime", *map(registering(patch, folder), kinds)]
+            return evaluate(write(folder), runtimes=names, **how)
+
+    return make

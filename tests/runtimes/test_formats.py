@@ -16,7 +16,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 
 from nin_onnx.cli import cli
 from nin_onnx.data.dataset import Dataset
-from nin_onnx.runtimes import Report, evaluate
+from nin_onnx.runtimes import Report
 from nin_onnx.runtimes.junit import junit
 from nin_onnx.runtimes.markdown import markdown
 from nin_onnx.runtimes.report import SCHEMA
@@ -26,11 +26,10 @@ Writer = Callable[..., Path]
 KINDS = ("Healthy", "GivesNaN", "WrongInOneRow", "RaisesOnRun", "Segfaults", "HoldsNoPackage", "TellsNothing")
 
 
-@pytest.fixture
-def report(tiny_model: Writer, tiny_data: Callable[..., Dataset], made_up: Callable[[str], str]) -> Report:
+@pytest.fixture(scope="module")
+def report(report_on: Callable[..., Report], tiny_data: Callable[..., Dataset]) -> Report:
     """Rows of every outcome, on a data set."""
-    names = [made_up(kind) for kind in KINDS]
-    return evaluate(tiny_model(), runtimes=["onnxruntime", *names], dataset=tiny_data(20), require=["onnxruntime"])
+    return report_on(KINDS, dataset=tiny_data(20), require=["onnxruntime"])
 
 
 @pytest.fixture(scope="module")
