@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from nin_onnx.errors import ModelError
 from nin_onnx.images import Fit
@@ -22,6 +22,14 @@ KINDS = (
 """What JSON holds for a fact; text for the others."""
 OPTIONAL = ("experiment", "source", "calibration", "licence", "test")
 """Facts that may be null."""
+OF_DATA = (
+    dict.fromkeys(("name", "split", "provenance", "fingerprint"), (str,))
+    | dict.fromkeys(("images", "errors"), (int,))
+    | dict.fromkeys(("error", "low", "high"), (int, float))
+)
+"""What JSON holds for the facts of a data set."""
+TESTED = ("name", "split", "provenance", "images", "errors", "error", "low", "high")
+"""Facts of the test data, none of which may be absent."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,13 @@ class Card:
                 if type(value) is not KINDS.get(key, str) and not (value is None and key in OPTIONAL):
                     raise TypeError(f"'{key}' is of another type")
             lists = {key: tuple(given[key]) for key in ("labels", "preprocessing")}
-            if not all(
-                isinstance(text, str) for text in (*lists["labels"], *lists["preprocessing"], given["dataset"].get("name", ""))
-            ):
-                raise TypeError("labels, steps and the data set's name should be text")
+            if not all(isinstance(text, str) for text in (*lists["labels"], *lists["preprocessing"])):
+                raise TypeError("labels and steps should be text")
+            if given.get("fit", cls.fit) not in get_args(Fit):
+                raise ValueError(f"'fit' is '{given['fit']}', expected {' or '.join(get_args(Fit))}")
+            _check_data(given["dataset"])
+            if given.get("test") is not None:
+                _check_test(given["test"])
             return cls(**given | lists)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # the last: brackets without end
             raise ModelError(
@@ -90,6 +101,22 @@ class Card:
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+
+def _check_data(told: Mapping[str, Any]) -> None:
+    """Raise `TypeError` where a fact of a data set is of another type than readers print."""
+    for key, kinds in OF_DATA.items():
+        if key in told and type(told[key]) not in kinds:
+            raise TypeError(f"'{key}' of a data set is of another type")
+
+
+def _check_test(told: Mapping[str, Any]) -> None:
+    """Raise `ValueError` or `TypeError` where an error rate lacks a fact, or counts what cannot be."""
+    if lacking := [key for key in TESTED if key not in told]:
+        raise ValueError(f"the test data lack '{lacking[0]}'")
+    _check_data(told)
+    if not 0 <= told["errors"] <= told["images"] or told["images"] < 1:
+        raise ValueError(f"{told['errors']} errors of {told['images']} images")
 
 
 def write_card(model: "onnx.ModelProto", card: Card) -> None:

@@ -129,7 +129,7 @@ def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
 
 def _print_lines(lines: Iterable[tuple[str, str]]) -> None:
     """Words in a column, and beside them what they say, broken where it is long."""
-    told = [(word, text) for word, text in lines if text]
+    told = [(word, text) for word, text in lines if text.strip()]
     margin = max(len(word) for word, _ in told) + 2
     for word, text in told:
         first, *others = wrap(text, WIDTH - margin, break_on_hyphens=False, break_long_words=False)

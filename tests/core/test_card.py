@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 
-from nin_onnx.card import CARD_KEY, Card, read_card, write_card
+from nin_onnx.card import CARD_KEY, OF_DATA, Card, read_card, write_card
 from nin_onnx.errors import ModelError
 
 CARD = Card(
@@ -29,23 +29,34 @@ CARD = Card(
     weights="22" * 32,
     trained_with={"torch": "2.13.0"},
 )
+TEST = {
+    "name": "mnist",
+    "split": "test",
+    "provenance": "official",
+    "images": 10_000,
+    "errors": 57,
+    "error": 0.57,
+    "low": 0.44,
+    "high": 0.74,
+}
 
 
 def empty_model() -> onnx.ModelProto:
     return helper.make_model(helper.make_graph([], "empty", [], []))
 
 
-def test_a_card_comes_back_from_the_file_as_it_went_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("card", [CARD, replace(CARD, test=TEST, fit="crop"), replace(CARD, dataset={})])
+def test_a_card_comes_back_from_the_file_as_it_went_in(card: Card, tmp_path: Path) -> None:
     model = empty_model()
-    write_card(model, CARD)
+    write_card(model, card)
     onnx.save(model, tmp_path / "model.onnx")
-    assert read_card(onnx.load(tmp_path / "model.onnx")) == CARD
+    assert read_card(onnx.load(tmp_path / "model.onnx")) == card
 
 
 @given(
     st.lists(st.text()).map(tuple),
     st.none() | st.text(),
-    st.dictionaries(st.text().filter(lambda key: key != "name"), st.text() | st.integers() | st.none()),
+    st.dictionaries(st.text().filter(lambda key: key not in OF_DATA), st.text() | st.integers() | st.none()),
 )
 def test_any_text_in_a_card_survives(
     labels: tuple[str, ...], experiment: str | None, dataset: dict[str, str | int | None]
@@ -138,9 +149,17 @@ def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
         {"weights": {}},
         {"test": 0.5},
         {"seed": None},
+        {"fit": "pad"},
+        {"dataset": {"name": "mnist", "images": "60,000"}},
+        {"dataset": {"name": "mnist", "fingerprint": 7}},
+        {"test": {}},
+        *({"test": {key: value for key, value in TEST.items() if key != lacking}} for lacking in TEST),
+        {"test": TEST | {"error": "0.57"}},
+        {"test": TEST | {"errors": 10_001}},
+        {"test": TEST | {"images": 0, "errors": 0}},
     ],
 )
-def test_a_card_with_a_value_of_another_type_is_an_error(wrong: dict[str, object]) -> None:
+def test_a_card_with_a_value_that_no_reader_could_print_is_an_error(wrong: dict[str, object]) -> None:
     model = empty_model()
     write_card(model, CARD)
     (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx import models
 from nin_onnx.architecture import architecture, multiply_adds, parameters
-from nin_onnx.card import read_card
+from nin_onnx.card import read_card, write_card
 from nin_onnx.commands.show import WIDTH, show
 from nin_onnx.errors import ModelError
 
@@ -107,6 +108,15 @@ def test_a_model_from_elsewhere_is_told_as_far_as_it_is_known(their: str) -> Non
 def test_it_fits_in_100_columns(their: str) -> None:
     for model in ("nin-mnist", their):
         assert max(map(len, printed(model).splitlines()[1:])) <= WIDTH  # the first may hold a path of any length
+
+
+def test_labels_that_are_blank_leave_the_rest_to_be_read(tmp_path: Path) -> None:
+    model = onnx.load(models.find("nin-mnist"))
+    card = read_card(model)
+    assert card is not None
+    write_card(model, replace(card, labels=(" ",)))
+    onnx.save(model, tmp_path / "blank.onnx")
+    assert "licence        Apache-2.0" in printed(str(tmp_path / "blank.onnx"))
 
 
 def test_a_model_is_shown_without_a_runtime() -> None:
