@@ -79,6 +79,7 @@ class Outcome:
 
     recipe: str
     entries: Sequence[Entry]
+    """One of each seed, the first by its file's name: the same seed once more is nearly the same run, no further sample."""
     mean: float | None
     standard_deviation: float | None
     """Of a sample; None of fewer than two runs."""
@@ -186,11 +187,11 @@ def compare_figure3(entries: Iterable[Entry]) -> list[Comparison]:
 def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> Outcome | None:
     if name not in recipe.shipped():
         return None
-    entries = [
-        entry for entry in counted if entry.recipe == name and entry.summary["test"]["images"] == TEST_IMAGES[figure.dataset]
-    ]
-    if not entries:
+    runs = [entry for entry in counted if entry.recipe == name and entry.summary["test"]["images"] == TEST_IMAGES[figure.dataset]]
+    if not runs:
         return Outcome(name, (), None, None, None)
+    of_seed = {entry.summary["seed"]: entry for entry in reversed(runs)}  # the first of each seed takes the place of the others
+    entries = [of_seed[seed] for seed in sorted(of_seed)]
     tests = [entry.summary["test"] for entry in entries]
     errors = [test["error"] for test in tests]
     mean = Fraction(sum(test["errors"] for test in tests), len(tests))

@@ -178,6 +178,16 @@ def test_the_same_run_collected_twice_counts_once_and_another_of_the_same_seed_d
     assert [entry.summary["test"]["errors"] for entry in ledger.read(folder)] == [40, 41]
 
 
+def test_a_seed_that_ran_twice_is_one_sample(folder: Path, write: Write) -> None:
+    for seed, errors, seconds in ((0, 44, 90.0), (0, 44, 80.0), (1, 50, 90.0), (0, 47, 10.0)):
+        write("mnist", seed=seed, errors=errors, seconds=seconds)
+    paper, _ = outcomes(folder)
+    assert paper
+    assert [(entry.summary["seed"], entry.summary["seconds"]) for entry in paper.entries] == [(0, 90.0), (1, 90.0)]
+    assert paper.mean == pytest.approx(0.47)
+    assert paper.standard_deviation == pytest.approx(statistics.stdev((0.44, 0.50)))
+
+
 def test_a_recipe_of_ones_own_is_listed_and_counts_for_nothing(folder: Path, write: Write) -> None:
     write("mnist", errors=40, recipe="mine")
     (entry,) = ledger.read(folder)
