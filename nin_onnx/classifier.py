@@ -105,7 +105,7 @@ class Classifier:
     def batch(self, images: Iterable[ImageLike]) -> list[Prediction]:
         """What it says of each of several: any mixture, or an array uint8 [N, height, width] or [N, height, width, channels]."""
         single = isinstance(images, np.ndarray) and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] <= 4))
-        if single or isinstance(images, str | os.PathLike):
+        if single or isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):  # Pillow's images are none
             raise ImageError("one image was given where several are expected: classifier(image)")
         waiting, step = list(images), self._signature.batch or BATCH
         found: list[Prediction] = []

@@ -43,6 +43,8 @@ def open_session(path: str, providers: Sequence[Provider], threads: int | None) 
 
     names = [one if isinstance(one, str) else one[0] for one in providers]
     known = onnxruntime.get_available_providers()
+    if not names:
+        raise NinOnnxError(f"no providers were given: expected one or more of {', '.join(known)}")
     for name in names:
         if name not in known:
             raise UnknownNameError("provider", name, known)

@@ -207,6 +207,7 @@ def test_grey_pixels_are_three_equal_channels_for_a_model_of_colours(tmp_path: P
         (["N", 3, 4, 4], {"scale": 1, "fit": "pad"}, "unknown fit 'pad'"),
         (["N", 3, 4, 4], {"scale": 1, "threads": 0}, "threads '0': expected 1 or more"),
         (["N", 3, 4, 4], {"scale": 1, "providers": ["CpuExecutionProvider"]}, "did you mean 'CPUExecutionProvider'"),
+        (["N", 3, 4, 4], {"scale": 1, "providers": []}, "no providers were given: expected one or more of .*CPUExecutionProvider"),
     ],
 )
 def test_what_cannot_be_known_or_done_is_said_in_one_line(
@@ -258,7 +259,9 @@ def test_what_is_no_image_is_said_to_be_none(image: Any, message: str, mnist: Cl
 
 
 @pytest.mark.parametrize(
-    "image", [NOISE[0], NOISE[0][..., None], "image.png", Path("image.png")], ids=["grey", "1 channel", "str", "path"]
+    "image",
+    [NOISE[0], NOISE[0][..., None], "image.png", Path("image.png"), Image.fromarray(NOISE[0])],
+    ids=["grey", "1 channel", "str", "path", "Pillow"],
 )
 def test_one_image_is_no_batch(image: Any, mnist: Classifier) -> None:
     with pytest.raises(ImageError, match=r"one image was given where several are expected: classifier\(image\)"):
