@@ -21,7 +21,7 @@ class Feed:
     """Images to run, and what to bring back."""
 
     file: str
-    """.npy of uint8 [N, height, width, channels]."""
+    """.npy of images [N, ...] in the form that the model takes."""
     images: int
     """How many of them, from the first."""
     batch: int

@@ -59,7 +59,7 @@ def run(runtime: Runtime, feed: Feed) -> Outputs:
     kept = defaultdict(list)
     batches = []
     for first in range(0, len(images), feed.batch):
-        batch = np.array(images[first : first + feed.batch])  # [batch, height, width, channels], read from the disk here
+        batch = np.array(images[first : first + feed.batch])  # [batch, ...] as the model takes them, read from the disk here
         start = time.perf_counter()
         outputs = runtime.run(batch)
         batches.append((len(batch), time.perf_counter() - start))

@@ -49,9 +49,8 @@ def train(
 
     With `train.validation` images held out the test set is not touched; without, it is looked at once, at the end.
     `deterministic` makes CUDA repeatable to the bit, which the CPU always is. At `deadline`, by `time.monotonic`, the run is
-    interrupted. Started by torchrun, all processes train
-    together, and the first one writes. Raises `DataError`, `RecipeError`, `RunError`, `Interrupted`, and `TrainingError`
-    where the network dies.
+    interrupted. Started by torchrun, all processes train together, and the first one writes. Raises `DataError`,
+    `RecipeError`, `RunError`, `Interrupted`, and `TrainingError` where the network dies.
     """
     run, where = Run(folder), device.choose(on)
     device.set_up(where, deterministic=deterministic)
