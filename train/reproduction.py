@@ -70,6 +70,8 @@ def reproduce(
             done.finished[task.name] = summary
             if time.monotonic() < deadline:
                 export(run)
+            else:  # said here: there may be no next run that would say it
+                done.stopped = "the time is up"
         except (Interrupted, KeyboardInterrupt) as error:
             done.stopped = "the time is up" if time.monotonic() >= deadline else "stopped"
             if task.name not in done.finished:

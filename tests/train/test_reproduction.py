@@ -121,6 +121,21 @@ def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path, tiny_recipe: Recip
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_last_run_that_ends_when_the_time_is_up_is_kept_and_its_export_is_known_to_be_left(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(recipe: Recipe, folder: Path, *, deadline: float, **how: Any) -> dict[str, Any]:
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        return {"seed": 0}
+
+    monkeypatch.setattr(trainer, "train", slow)
+    exported: list[Path] = []
+    done = reproduce(tmp_path, Task(tiny_recipe(), 0), deadline=time.monotonic() + 0.1, export=exported.append)
+    assert (done.finished, done.left, exported) == ({"tiny-seed0": {"seed": 0}}, [], [])
+    assert done.stopped == "the time is up"
+
+
 def test_a_training_whose_time_is_up_saves_and_goes_on_to_the_same_bytes(tmp_path: Path, tiny_recipe: Recipes) -> None:
     recipe = tiny_recipe()
     with pytest.raises(Interrupted, match="stopped at step 1 of 4 in epoch 1 of 3"):
