@@ -24,6 +24,8 @@ class Captured:
     def __init__(self, forward_backward: Pass, weights: Sequence[nn.Parameter], size: int, told: Callable[[str], None]) -> None:
         self.eager, self.weights, self.size, self.told = forward_backward, weights, size, told
         self.replay: Callable[[], None] | None = None
+        self.static: list[Tensor] = []
+        """Where each replay leaves the gradients."""
         self.checked = self.given_up = False
 
     def __call__(self, x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,9 +40,10 @@ class Captured:
         expected = self._gradients()
         self._replayed(x, truth)
         self.checked = all(_close(one, other) for one, other in zip(self._gradients(), expected, strict=True))
-        self.given_up = not self.checked
         for weight, gradient in zip(self.weights, expected, strict=True):
             weight.grad = gradient
+        if not self.checked:
+            self.given_up, self.replay, self.static = True, None, []  # its memory goes back to the device
         self.told("CUDA graph: captured and checked" if self.checked else "CUDA graph: other gradients than without; not used")
         return answer
 

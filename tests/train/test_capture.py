@@ -102,6 +102,7 @@ def test_a_number_that_is_baked_into_the_capture_is_found_by_the_check(
     captured.captured.eager = forward_backward
     losses, _ = trained(captured, (32, 32, 32))
     assert told == ["CUDA graph: other gradients than without; not used"]
+    assert (captured.captured.replay, captured.captured.static) == (None, [])  # what holds a step's memory on the device
     assert losses == trained(learner(recipe), (32, 32, 32))[0]
 
 
