@@ -186,9 +186,8 @@ class Classifier:
 
 
 def _probabilities(scores: NDArray[Any]) -> NDArray[np.float32]:
-    """Scores [N, classes] as they are where they are probabilities, or else their softmax."""
+    """Scores [N, classes], an image's as they are where they are probabilities, or else their softmax."""
     wide = scores.astype(np.float64)
-    if not ((wide >= 0).all() and np.allclose(wide.sum(1), 1, atol=1e-3)):
-        wide = np.exp(wide - wide.max(1, keepdims=True))
-        wide /= wide.sum(1, keepdims=True)
-    return wide.astype(np.float32)
+    powers = np.exp(wide - wide.max(1, keepdims=True))
+    are = (wide >= 0).all(1, keepdims=True) & (abs(wide.sum(1, keepdims=True) - 1) <= 1e-3)  # [N, 1]
+    return np.where(are, wide, powers / powers.sum(1, keepdims=True)).astype(np.float32)

@@ -40,6 +40,8 @@ ORDER = (
 """The recipes of the paper's experiments, the most valuable result first, and how many seeds each is owed."""
 
 MODIFIED = "-modified"  # what `recipe.load` adds to the name of a recipe that was overridden
+TOLD = {"epochs", "seconds", "images_per_second", "precision", "device", "hardware", "versions", "dataset", "commit"}
+"""What a summary says beside its settings and its test."""
 NEUTRAL = {"name", "train.micro_batch", "train.test_curve"}  # settings that decide nothing of the outcome
 
 
@@ -126,6 +128,8 @@ def read(folder: Path) -> list[Entry]:
             summary = json.loads(path.read_text(encoding="utf-8"))
             entry = Entry(summary, _changes(summary))
             entry.accuracy()
+            if not summary.keys() >= TOLD:
+                raise KeyError
         except (OSError, ValueError, KeyError, TypeError, AttributeError, NinOnnxError) as error:
             raise NinOnnxError(f"'{path}' is no summary of a run that was tested: copy a run's summary.json there") from error
         if entry not in entries:  # the same run, collected twice

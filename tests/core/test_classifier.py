@@ -187,6 +187,15 @@ def test_scores_that_are_probabilities_are_left_as_they_are(flat: bool, tmp_path
     assert prediction.label == "1"
 
 
+def test_an_answer_does_not_depend_on_the_other_images_of_its_batch(tmp_path: Path) -> None:
+    path = mean_of_channels(tmp_path / "their.onnx", ["N", 3, 2, 2])
+    one = np.zeros((2, 2, 3), np.uint8)
+    one[..., 1] = 1  # its scores 0, 1, 0 may be probabilities, those of the other cannot
+    classifier = Classifier(path, scale=1)
+    alone, beside = classifier(one), classifier.batch([one, 9 * one])[0]
+    np.testing.assert_array_equal(alone.probabilities, beside.probabilities)
+
+
 def test_grey_pixels_are_three_equal_channels_for_a_model_of_colours(tmp_path: Path) -> None:
     path = mean_of_channels(tmp_path / "their.onnx", ["N", 4, 4, 3], kind=TensorProto.UINT8)
     pixels = Classifier(path).pixels(np.full((4, 4), 7, np.uint8))

@@ -205,8 +205,11 @@ def test_runs_are_ordered_by_recipe_and_seed_whatever_the_files_are_called(folde
     assert found == [("digits", 3), ("mnist", 9), ("mnist", 10)]
 
 
+LACKS_HARDWARE = {key: value for key, value in summary("mnist").items() if key != "hardware"}
+
+
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"recipe": 3}', '{"recipe": "mnist", "seed": 0}', json.dumps({**summary("mnist"), "settings": {}})]
+    "content", ["{", "[]", '{"recipe": 3}', json.dumps({**summary("mnist"), "settings": {}}), json.dumps(LACKS_HARDWARE)]
 )
 def test_a_file_that_is_no_summary_is_named(folder: Path, content: str) -> None:
     (folder / "odd.json").write_text(content)
