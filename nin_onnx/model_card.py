@@ -14,6 +14,8 @@ from nin_onnx.variants import FLOAT_INPUT
 
 __all__ = ["render"]
 
+YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # which are no text where they stand bare
+
 HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "svhn": "ufldl-stanford/svhn"}
 """How the hub calls the data sets."""
 
@@ -254,7 +256,7 @@ def _block(value: Any, indent: int = 0) -> list[str]:
 
 def _scalar(value: Any) -> str:
     """As it stands where YAML cannot take it for anything else; or as JSON, which is YAML, without what YAML does not print."""
-    if isinstance(value, str) and not re.fullmatch(r"[a-z][a-z0-9./_-]*", value):
+    if isinstance(value, str) and (value in YAML_WORDS or not re.fullmatch(r"[a-z][a-z0-9./_-]*", value)):
         text = json.dumps(value, ensure_ascii=False)
         return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)
     return str(value)

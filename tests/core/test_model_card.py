@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from huggingface_hub import ModelCard
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -100,6 +100,7 @@ def test_a_card_that_knows_little_claims_nothing() -> None:
 
 
 @given(st.text(min_size=1), st.text(), st.text(), st.lists(st.text(), min_size=1, max_size=4))
+@example("null", "off", "yes", ["true"])
 def test_any_text_comes_through_the_front_matter(name: str, dataset: str, licence: str, labels: list[str]) -> None:
     test = {"name": dataset, "split": "test", "images": 7, "errors": 1, "error": 100 / 7, "low": 1.0, "high": 50.0}
     card = replace(CARD, name=name, licence=licence, labels=tuple(labels), test=test | {"provenance": "user's own"})
