@@ -136,9 +136,14 @@ class Classifier:
         if takes.planar:
             values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
         wanted = [takes.scores, takes.class_maps] if takes.class_maps else [takes.scores]
-        scores, *maps = (output[:count] for output in self._session.run(wanted, {takes.input: values}))
-        probabilities = _probabilities(scores.reshape(count, -1))
-        class_maps = maps[0].astype(np.float32, copy=False) if maps else [None] * count
+        scores, *maps = self._session.run(wanted, {takes.input: values})
+        if len(scores) != len(values) or scores.size != len(values) * len(self.labels):  # no graph must declare its shapes
+            raise ModelError(
+                f"'{self.path}' gives scores '{list(scores.shape)}' for {len(values)} images and {len(self.labels)} labels, "
+                f"expected '{[len(values), len(self.labels)]}': give one label for each class, or another model"
+            )
+        probabilities = _probabilities(scores[:count].reshape(count, -1))
+        class_maps = maps[0][:count].astype(np.float32, copy=False) if maps else [None] * count
         for array in (probabilities, class_maps):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False

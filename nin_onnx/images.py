@@ -1,6 +1,8 @@
 """One image, a file or in memory, of any common format, mode and size, as pixels of a given size."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -29,19 +31,14 @@ def read_image(path: Path, height: int, width: int, channels: int, fit: Fit) -> 
     covers the size, and cuts the same from both ends. Both are bilinear, and average where they shrink.
     Raises `ValueError` that says what is wrong with the file.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     Image.init()
-    try:
-        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as file:
-            return _fitted(file, height, width, channels, fit)
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        raise ValueError("no image, or of another format") from error
-    except Exception as error:  # a broken image can lead Pillow to any
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        raise ValueError(" ".join(reason.split())) from error
+    with (
+        _said_what_is_wrong(),
+        Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as file,
+    ):
+        return _fitted(file, height, width, channels, fit)
 
 
 def as_pixels(image: ImageLike, height: int, width: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
@@ -56,7 +53,8 @@ def as_pixels(image: ImageLike, height: int, width: int, channels: int, fit: Fit
 
         if not isinstance(image, Image.Image):
             raise ValueError(f"a '{type(image).__name__}': expected an array, a path or a Pillow image")
-        return _fitted(image, height, width, channels, fit)
+        with _said_what_is_wrong():  # of a file that Pillow has opened, it reads the pixels now
+            return _fitted(image, height, width, channels, fit)
     _check_array(image)
     if image.ndim == 2:
         image = image[..., None]
@@ -77,10 +75,28 @@ def _check_array(image: NDArray[Any]) -> None:
         raise ValueError(f"{form}: expected [height, width], or [height, width, channels] with 1 to 4 channels")
 
 
+@contextlib.contextmanager
+def _said_what_is_wrong() -> Iterator[None]:
+    """Makes a `ValueError` of one line of whatever a broken image leads Pillow to."""
+    from PIL import UnidentifiedImageError
+
+    try:
+        yield
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ValueError("no image, or of another format") from error
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        raise ValueError(" ".join(reason.split())) from error
+
+
 def _fitted(image: "Image.Image", height: int, width: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
     """What `read_image` makes of the image in a file."""
     from PIL import Image, ImageOps
 
+    if 0 in image.size:
+        raise ValueError(f"an image of {image.height} × {image.width}, which has no pixels")
     image = _colours(ImageOps.exif_transpose(image))
     if channels == 1:
         image = image.convert("L")

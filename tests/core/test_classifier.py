@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import nin_onnx
@@ -235,6 +235,39 @@ def test_labels_of_unknown_number_must_be_given(tmp_path: Path) -> None:
     assert Classifier(path, scale=1, labels="rgb")(np.zeros((4, 4, 3), np.uint8)).labels == ("r", "g", "b")
 
 
+@pytest.mark.parametrize("labels", ["rg", "rgba"])
+def test_labels_of_another_number_than_the_scores_are_an_error_when_they_are_seen(labels: str, tmp_path: Path) -> None:
+    classifier = Classifier(mean_of_channels(tmp_path / "their.onnx", ["N", 3, 4, 4], classes=None), scale=1, labels=labels)
+    with pytest.raises(ModelError, match=rf"gives scores '\[1, 3\]' for 1 images and {len(labels)} labels"):
+        classifier(np.zeros((4, 4, 3), np.uint8))
+
+
+def test_scores_that_are_not_the_batch_s_are_an_error_and_not_dealt_out_among_the_images(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),  # of all images together, as if there were one
+        helper.make_node("Concat", ["mean", "mean"], ["scores"], axis=0),
+        helper.make_node("Reshape", ["scores", "shape"], ["y"]),
+    ]
+    constants = [numpy_helper.from_array(np.array(value), name) for name, value in (("axes", [0, 2, 3]), ("shape", [1, 6]))]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 4, 4])
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 6])
+    graph = helper.make_graph(nodes, "one", [taken], [given], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "one.onnx")
+    classifier = Classifier(tmp_path / "one.onnx", scale=1)
+    assert len(classifier(np.zeros((4, 4, 3), np.uint8)).probabilities) == 6
+    with pytest.raises(ModelError, match=r"gives scores '\[1, 6\]' for 2 images and 6 labels, expected '\[2, 6\]'"):
+        classifier.batch(np.zeros((2, 4, 4, 3), np.uint8))
+
+
+def test_a_graph_without_input_is_no_classifier(tmp_path: Path) -> None:
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])
+    constant = numpy_helper.from_array(np.zeros((1, 3), np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Relu", ["w"], ["y"])], "none", [], [given], [constant])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="should take grey or RGB images"):
+        Classifier(tmp_path / "none.onnx")
+
+
 def test_numbers_for_a_model_that_carries_its_own_are_refused() -> None:
     with pytest.raises(ModelError, match="its preprocessing is inside: leave scale, mean and std out"):
         Classifier("nin-mnist", scale=1 / 255)
@@ -259,12 +292,21 @@ def test_a_file_that_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
         (None, "a 'NoneType': expected an array, a path or a Pillow image"),
         ("absent.png", "'absent.png' cannot be used \\(No such file or directory\\)"),
         (Path(__file__), "no image, or of another format"),
+        (Image.new("L", (0, 5)), "an image of 5 × 0, which has no pixels"),
     ],
 )
 def test_what_is_no_image_is_said_to_be_none(image: Any, message: str, mnist: Classifier) -> None:
     with pytest.raises(ImageError, match=message) as caught:
         mnist(image)
     assert "\n" not in str(caught.value)
+
+
+def test_a_broken_file_that_pillow_has_opened_is_no_image(mnist: Classifier, tmp_path: Path) -> None:
+    Image.fromarray(NOISE[0]).save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
+    with Image.open(tmp_path / "half.jpg") as image, pytest.raises(ImageError, match=r"an image cannot be used \(.*truncated"):
+        mnist(image)
 
 
 @pytest.mark.parametrize(
