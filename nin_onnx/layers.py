@@ -36,24 +36,31 @@ class GraphLayer:
 
 
 def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None) -> list[GraphLayer]:
-    """The layers of `model` in its own order; `size` is of the input's dimensions that the graph leaves free, by number."""
+    """The layers of `model` in its own order; `size` is of the input's dimensions that the graph leaves free, by number.
+
+    A weight that several layers share counts where it is used first.
+    """
+    batch = _batch(model)
     shapes, integers = _shapes(model, {0: 1, **(size or {})})
     constants = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
     found: list[GraphLayer] = []
     source: dict[str, str] = {}  # a value that was passed on -> the value it is
     behind: str | None = None  # what the last line gives
+    counted: set[str] = set()
     for node in model.graph.node:
         inputs = [source.get(name, name) for name in node.input if name]
         output = node.output[0]
-        if node.op_type == "Constant" or (inputs and all(name in constants for name in inputs)):
-            constants[output] = prod(side or 0 for side in shapes.get(output, ()))
-            continue
         if node.op_type in PASSING:
             source[output] = inputs[0]
             continue
+        if node.op_type == "Constant" or (inputs and all(name in constants for name in inputs)):
+            constants[output] = prod(side or 0 for side in shapes.get(output, ()))
+            continue
         if output in integers:  # shapes that are calculated
             continue
-        weights = sum(constants.get(name, 0) for name in inputs[: WEIGHTED.get(node.op_type, 0)])
+        own = {name for name in inputs[: WEIGHTED.get(node.op_type, 0)] if name in constants} - counted
+        counted |= own
+        weights = sum(constants[name] for name in own)
         weights *= node.op_type != "Add" or weights > 1  # a single number that is added is no bias
         shape = shapes.get(output, ())[1:]
         moving = [name for name in inputs if name not in constants]
@@ -68,13 +75,21 @@ def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None
             found[-1] = replace(last, operators=(*last.operators, _describe(node)))
         else:
             operations = _multiply_adds(node, [shapes.get(name, ()) for name in node.input], shapes.get(output, ()))
-            found.append(GraphLayer(node.name or output, (_describe(node, shapes),), shape, weights, operations))
+            each = None if operations is None else operations // batch
+            found.append(GraphLayer(node.name or output, (_describe(node, shapes),), shape, weights, each))
         behind = output
     return found
 
 
+def _batch(model: "onnx.ModelProto") -> int:
+    """How many images the graph takes at once, where it takes no other number; else 1."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    shapes = (value.type.tensor_type.shape.dim for value in model.graph.input if value.name not in weights)
+    return next((sides[0].dim_value for sides in shapes if sides and sides[0].dim_value > 0), 1)
+
+
 def _shapes(model: "onnx.ModelProto", size: Mapping[int, int]) -> tuple[dict[str, Shape], set[str]]:
-    """The shape of every value for one image, and those which hold a few whole numbers: sizes, not pixels."""
+    """The shape of every value, for one image where the batch is free, and those which hold a few whole numbers: sizes."""
     import onnx
 
     fixed = onnx.ModelProto()
@@ -83,7 +98,7 @@ def _shapes(model: "onnx.ModelProto", size: Mapping[int, int]) -> tuple[dict[str
     for value in fixed.graph.input:
         if value.name not in weights:
             for at, side in enumerate(value.type.tensor_type.shape.dim):
-                if at in size and not side.HasField("dim_value"):
+                if at in size and side.dim_value < 1:  # some exporters write 0 or -1 for what they do not know
                     side.dim_value = size[at]
     del fixed.graph.value_info[:]  # they may hold names for what is a number now
     for value in fixed.graph.output:
@@ -95,7 +110,7 @@ def _shapes(model: "onnx.ModelProto", size: Mapping[int, int]) -> tuple[dict[str
         kind = value.type.tensor_type
         if not kind.HasField("shape"):
             continue
-        shapes[value.name] = tuple(side.dim_value if side.HasField("dim_value") else None for side in kind.shape.dim)
+        shapes[value.name] = tuple(side.dim_value if side.dim_value > 0 else None for side in kind.shape.dim)
         if kind.elem_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32) and len(shapes[value.name]) <= 1:
             integers.add(value.name)
     return shapes, integers

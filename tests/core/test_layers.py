@@ -123,6 +123,18 @@ def test_an_added_constant_is_a_bias_and_a_single_number_none() -> None:
     assert graph_layers(made) == [GraphLayer("bias", ("Add", "Add"), (3, 4, 4), 48, 0)]
 
 
+def test_a_weight_that_two_layers_share_is_counted_once() -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w8", "s"], ["w1"]),
+        helper.make_node("DequantizeLinear", ["w8", "s"], ["w2"]),
+        helper.make_node("Conv", ["x", "w1", "b"], ["c"], "first"),
+        helper.make_node("Conv", ["c", "w2", "b"], ["y"], "second"),
+    ]
+    made = model(nodes, [tensor("w8", 3, 3, 1, 1, kind=np.int8), tensor("s"), tensor("b", 3)], ["N", 3, 4, 4])
+    assert [(layer.name, layer.parameters) for layer in graph_layers(made)] == [("first", 12), ("second", 0)]
+    assert [layer.multiply_adds for layer in graph_layers(made)] == [144, 144]
+
+
 def test_what_joins_two_branches_has_a_line_of_its_own() -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["a"], "relu"),
@@ -148,6 +160,6 @@ def test_shapes_that_are_calculated_are_not_shown() -> None:
 
 def test_the_batch_has_no_part_in_it() -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], "fc", transB=1)
-    for batch in (None, "N", 1):
+    for batch in (None, "N", 1, 4, -1):
         made = model([node], [tensor("w", 5, 7), tensor("b", 5)], [batch, 7], 2)
         assert graph_layers(made) == [GraphLayer("fc", ("Gemm",), (5,), prod((5, 7)) + 5, 35)]
