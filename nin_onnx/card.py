@@ -1,7 +1,7 @@
 """What a model file says about itself, as JSON in the ONNX metadata: readable without running the model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,7 +11,7 @@ from nin_onnx.images import Fit
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CARD_KEY", "Card", "read_card", "write_card"]
+__all__ = ["CARD_KEY", "Card", "listed", "read_card", "write_card"]
 
 CARD_KEY = "nin_onnx.card"
 KINDS = (
@@ -117,6 +117,11 @@ def _check_test(told: Mapping[str, Any]) -> None:
     _check_data(told)
     if not 0 <= told["errors"] <= told["images"] or told["images"] < 1:
         raise ValueError(f"{told['errors']} errors of {told['images']} images")
+
+
+def listed(labels: Iterable[str]) -> str:
+    """Labels as a reader sees them, parted by commas; one that holds a comma itself stands in quotation marks, as in JSON."""
+    return ", ".join(json.dumps(label, ensure_ascii=False) if {*',"'} & {*label} else label for label in labels)
 
 
 def write_card(model: "onnx.ModelProto", card: Card) -> None:

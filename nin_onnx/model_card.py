@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from nin_onnx.architecture import ARCHITECTURES, multiply_adds, parameters
-from nin_onnx.card import Card
+from nin_onnx.card import Card, listed
 from nin_onnx.data import DATASETS
 from nin_onnx.paper import published
 from nin_onnx.variants import FLOAT_INPUT
@@ -117,7 +117,7 @@ def _interface(card: Card, class_maps: bool) -> str:
         if name != "class_maps" or class_maps:
             rows.append(("out", name, f"float32 `{form}`", what))
     table = "\n".join(f"| {way} | `{name}` | {form} | {what} |" for way, name, form, what in rows)
-    labels = fill(", ".join(card.labels), 118, break_long_words=False, break_on_hyphens=False)
+    labels = fill(listed(card.labels), 118, break_long_words=False, break_on_hyphens=False)
     steps = ", ".join(f"`{step}`" for step in card.preprocessing)
     inside = f"\n\nPreprocessing inside the graph: {steps}." if steps else ""
     fence = "`" * (3 + max(map(len, re.findall("`+", labels)), default=0))

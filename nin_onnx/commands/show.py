@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import json_option, print_json, printable
 
 if TYPE_CHECKING:
     import onnx
@@ -91,21 +91,26 @@ def _value(value: "onnx.ValueInfoProto") -> str:
     from onnx import helper
 
     kind = value.type.tensor_type
+    if not kind.elem_type:  # a sequence or a map, as scikit-learn's exporter gives beside the scores
+        return f"{value.name}: {(value.type.WhichOneof('value') or 'unknown').removesuffix('_type')}"
     sides = [str(side.dim_value) if side.HasField("dim_value") else side.dim_param or "?" for side in kind.shape.dim]
     return f"{value.name}: {helper.tensor_dtype_to_np_dtype(kind.elem_type).name} [{', '.join(sides)}]"
 
 
 def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
+    from nin_onnx.card import listed
     from nin_onnx.paper import published
     from nin_onnx.verdict import judge
 
     colours = "grey" if card.channels == 1 else "red, green, blue"
     yield "model", f"{card.name}, architecture {card.architecture}"
+    if card.source:
+        yield "variant", f"{card.precision}, {card.input}, of the graph with sha256 {card.source[:12]}"
     fitted = {"stretch": "stretched", "crop": "cropped"}[card.fit]
     yield "images", f"{card.height} × {card.width}, {colours}, raw pixels 0…255; others are {fitted} to that"
-    yield f"{len(card.labels)} labels", ", ".join(card.labels)
+    yield f"{len(card.labels)} labels", listed(card.labels)
     yield "preprocessing", ", ".join(card.preprocessing) or "none"
-    yield "recipe", f"{card.recipe}, seed {card.seed}"
+    yield "recipe", card.recipe and f"{card.recipe}, seed {card.seed}"
     if card.test:
         test = card.test
         text = f"{test['error']:.2f} % [{test['low']:.2f}, {test['high']:.2f}], {test['errors']:,} of {test['images']:,} images"
@@ -133,9 +138,8 @@ def _print_lines(lines: Iterable[tuple[str, str]]) -> None:
     margin = max(len(word) for word, _ in told) + 2
     for word, text in told:
         first, *others = wrap(text, WIDTH - margin, break_on_hyphens=False, break_long_words=False)
-        click.echo(f"{word:<{margin}}{first}")
-        for line in others:
-            click.echo(f"{'':<{margin}}{line}")
+        for start, line in ((word, first), *(("", other) for other in others)):
+            click.echo(printable(f"{start:<{margin}}{line}"))
 
 
 def _print_layers(before: "Sequence[GraphLayer]", network: "Sequence[GraphLayer]", totals: dict[str, int | None]) -> None:
@@ -149,7 +153,7 @@ def _print_layers(before: "Sequence[GraphLayer]", network: "Sequence[GraphLayer]
         cells = [cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(row, widths, strict=True)]
         left = [f"{cell:<{width}}" for cell, width in zip(cells[:3], widths[:3], strict=True)]
         right = [f"{cell:>{width}}" for cell, width in zip(cells[3:], widths[3:], strict=True)]
-        click.echo("  ".join([*left, *right]).rstrip())
+        click.echo(printable("  ".join([*left, *right]).rstrip()))
 
 
 def _row(layer: "GraphLayer") -> tuple[str, ...]:

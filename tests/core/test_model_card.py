@@ -137,6 +137,11 @@ def test_its_javascript_runs_in_node(form: str, tmp_path: Path) -> None:
     assert done.stdout.split() == ["1"]
 
 
+def test_a_label_with_a_comma_is_told_from_two_labels() -> None:
+    text = render(replace(CARD, labels=("shirt, white", "shirt", 'a "big" one')))
+    assert '```text\n"shirt, white", shirt, "a \\"big\\" one"\n```' in text
+
+
 @given(st.lists(st.text("ab `\n~", min_size=1), min_size=1, max_size=3))
 def test_labels_cannot_end_the_block_that_they_stand_in(labels: list[str]) -> None:
     text = render(replace(CARD, labels=tuple(labels)))

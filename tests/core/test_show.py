@@ -110,13 +110,55 @@ def test_it_fits_in_100_columns(their: str) -> None:
         assert max(map(len, printed(model).splitlines()[1:])) <= WIDTH  # the first may hold a path of any length
 
 
-def test_labels_that_are_blank_leave_the_rest_to_be_read(tmp_path: Path) -> None:
+def changed(path: Path, **facts: Any) -> str:
+    """The shipped model at `path`, with other facts in its card."""
     model = onnx.load(models.find("nin-mnist"))
     card = read_card(model)
     assert card is not None
-    write_card(model, replace(card, labels=(" ",)))
-    onnx.save(model, tmp_path / "blank.onnx")
-    assert "licence        Apache-2.0" in printed(str(tmp_path / "blank.onnx"))
+    write_card(model, replace(card, **facts))
+    onnx.save(model, path)
+    return str(path)
+
+
+def test_a_variant_says_which_form_it_is_and_of_which_graph(tmp_path: Path) -> None:
+    text = printed(changed(tmp_path / "int8.onnx", precision="int8", source="0123456789abcdef"))
+    assert "variant        int8, uint8 [batch, height, width, channels], of the graph with sha256 0123456789ab\n" in text
+    assert "variant" not in printed("nin-mnist")
+
+
+def test_a_network_of_which_no_recipe_is_known_claims_no_seed(tmp_path: Path) -> None:
+    assert "seed" not in printed(changed(tmp_path / "own.onnx", recipe=""))
+
+
+def test_a_label_with_a_comma_is_told_from_two_labels(tmp_path: Path) -> None:
+    assert '2 labels       "shirt, white", shirt\n' in printed(
+        changed(tmp_path / "shirts.onnx", labels=("shirt, white", "shirt"))
+    )
+
+
+def test_what_a_file_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    file = changed(tmp_path / "loud.onnx", labels=("\x1b[2J", "\x9b31m"), name="\x1b]0;a title\x07")
+    model = onnx.load(file)
+    model.graph.node[2].name = "\x1b[31m"
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "\x1b[1A"
+    onnx.save(model, file)
+    assert not {"\x1b", "\x9b", "\x07"} & {*printed(file)}
+
+
+def test_an_output_that_is_no_array_is_named_by_its_kind(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Flatten", ["x"], ["y"]), helper.make_node("SequenceConstruct", ["y"], ["each"])]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 2, 2])
+    given = [
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 12]),
+        helper.make_tensor_sequence_value_info("each", TensorProto.FLOAT, None),
+    ]
+    graph = helper.make_graph(nodes, "two", [taken], given)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "two.onnx")
+    assert told(str(tmp_path / "two.onnx"))["outputs"] == ["y: float32 [N, 12]", "each: sequence"]
+
+
+def test_labels_that_are_blank_leave_the_rest_to_be_read(tmp_path: Path) -> None:
+    assert "licence        Apache-2.0" in printed(changed(tmp_path / "blank.onnx", labels=(" ",)))
 
 
 def test_a_model_is_shown_without_a_runtime() -> None:
