@@ -166,7 +166,7 @@ class Classifier:
         wanted = given or ((self.card.height, self.card.width) if self.card else own)
         height, width = (fixed or other for fixed, other in zip(own, wanted, strict=True))
         if not height or not width:
-            raise ModelError(f"'{self.path}' takes images of any size: give that of its training, as size=(height, width)")
+            raise ModelError(f"'{self.path}' takes images of any size: give that of its training (size=(height, width))")
         if given and (height, width) != tuple(given):
             raise ModelError(f"'{self.path}' takes images of {height} × {width}, not of {given[0]} × {given[1]}: leave size out")
         return height, width

@@ -1,5 +1,6 @@
 """The commands: parse, call, print. Every error becomes one line and an exit status here, and nowhere else."""
 
+import io
 import signal
 import sys
 import traceback
@@ -55,6 +56,9 @@ for command in COMMANDS:
 def main() -> None:
     """Run a command, print what goes wrong as one line, and exit with the status that `nin-onnx --help` lists."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file may have a name that its encoding has not
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run())
 
 

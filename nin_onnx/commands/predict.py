@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import json_option, print_json, printable
 from nin_onnx.errors import NinOnnxError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
         return None
     try:
         found = [float(Fraction(part.strip())) for part in value.split(",")]
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise click.BadParameter(f"'{value}': expected one number, or one for each channel, as in 0.485,0.456,0.406") from error
     return found if len(found) > 1 else found[0]
 
@@ -42,6 +42,13 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--scale", callback=_numbers, help="And what its numbers are: (pixel · scale - mean) / std, 1/255 for instance.")
 @click.option("--mean", callback=_numbers, help="One number, or one for each channel: 0.485,0.456,0.406.")
 @click.option("--std", callback=_numbers, help="The same.")
+@click.option(
+    "--size",
+    nargs=2,
+    type=click.IntRange(min=1),
+    metavar="HEIGHT WIDTH",
+    help="Of a graph that takes images of any size.  [default: the card's]",
+)
 @click.option("--fit", type=click.Choice(["stretch", "crop"]), help="How images come to the model's size.  [default: the card's]")
 @click.option("--provider", "providers", multiple=True, help="ONNX Runtime's, the preferred one first.  [default: the CPU's]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.  [default: one for each core]")
@@ -55,6 +62,7 @@ def predict(
     scale: float | list[float] | None,
     mean: float | list[float] | None,
     std: float | list[float] | None,
+    size: tuple[int, int] | None,
     fit: str | None,
     providers: tuple[str, ...],
     threads: int | None,
@@ -73,6 +81,7 @@ def predict(
         scale=scale,
         mean=mean,
         std=std,
+        size=size,
         fit=fit,  # type: ignore[arg-type] # one of the choices
         providers=providers or ("CPUExecutionProvider",),
         threads=threads,
@@ -108,14 +117,14 @@ def _answers(classifier: "Classifier", images: Sequence[Path]) -> "Iterator[Pred
 def _print(name: str, best: list[tuple[str, float]], width: int) -> None:
     label_width = max(len(label) for label, _ in best)
     for row, (label, probability) in enumerate(best):
-        click.echo(f"{'' if row else name:<{width}}  {label:<{label_width}}  {100 * probability:6.2f} %")
+        click.echo(printable(f"{'' if row else name:<{width}}  {label:<{label_width}}  {100 * probability:6.2f} %"))
 
 
 def _read_labels(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise NinOnnxError(f"cannot read the labels in '{path}' ({error}): expected a text file with one on each line") from error
 

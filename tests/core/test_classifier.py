@@ -211,7 +211,7 @@ def test_grey_pixels_are_three_equal_channels_for_a_model_of_colours(tmp_path: P
         (["N", 3, 4, 4], {"scale": 1, "std": 0}, "std '0': expected one positive number, or one for each of 3 channels"),
         (["N", 3, 4, 4], {"scale": 1, "mean": (1, 2)}, r"mean '\(1, 2\)': expected one number, or one for each of 3 channels"),
         (["N", 3, 4, 4], {"scale": 1, "size": (8, 8)}, "takes images of 4 × 4, not of 8 × 8: leave size out"),
-        (["N", 3, "h", "w"], {"scale": 1}, r"takes images of any size: give that of its training, as size=\(height, width\)"),
+        (["N", 3, "h", "w"], {"scale": 1}, r"takes images of any size: give that of its training \(size=\(height, width\)\)"),
         (["N", 5, 4, 4], {"scale": 1}, "should take grey or RGB images"),
         (["N", 3, 4, 4], {"scale": 1, "fit": "pad"}, "unknown fit 'pad'"),
         (["N", 3, 4, 4], {"scale": 1, "threads": 0}, "threads '0': expected 1 or more"),

@@ -20,6 +20,7 @@ import onnx
 import onnxsim
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import nin_onnx
 from nin_onnx import cli
@@ -535,3 +536,17 @@ def test_ctrl_c_stops_a_training_with_one_line_that_says_how_to_go_on(tmp_path: 
 
 def test_a_process_ends_with_the_status_of_its_error(tmp_path: Path) -> None:
     assert_error(ended(start("export", "absent", cwd=tmp_path)), 2, "'absent' is no run folder")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are no text")
+def test_a_file_name_that_no_encoding_has_is_told_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    Image.new("L", (28, 28)).save(tmp_path / name, "PNG")
+    command = [sys.executable, "-m", "nin_onnx", "predict", "nin-mnist", name, "--threads", "1"]
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONIOENCODING": "utf-8:strict"}
+    told = [
+        subprocess.run([*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+        for more in ([], ["--json"])
+    ]
+    assert told[0].startswith("\N{REPLACEMENT CHARACTER}.png ")
+    assert json.loads(told[1])["predictions"][0]["image"] == name

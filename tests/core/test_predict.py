@@ -110,11 +110,42 @@ def test_maps_of_a_model_without_any_are_an_error(their: str, images: list[str],
         run(their, images[0], "--scale", "1", "--maps", str(tmp_path / "maps"))
 
 
-@pytest.mark.parametrize("value", ["", "1/0", "a", "1,,2"])
+@pytest.mark.parametrize("value", ["", "1/0", "a", "1,,2", "1e400"])
 def test_what_is_no_number_is_wrong_usage(value: str, their: str, images: list[str]) -> None:
     result = run(their, images[0], "--scale", value)
     assert result.exit_code == 2
     assert "expected one number, or one for each channel" in result.output
+
+
+def test_a_mark_at_the_beginning_of_a_file_of_labels_is_no_part_of_the_first(
+    their: str, images: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfred\r\ngreen\r\nblue\r\n")
+    report = json.loads(run(their, images[1], "--scale", "1", "--labels", str(tmp_path / "labels.txt"), "--json").stdout)
+    assert {one["label"] for one in report["predictions"][0]["top"]} == {"red", "green", "blue"}
+
+
+def test_a_graph_for_images_of_any_size_is_told_one(their: str, tmp_path: Path) -> None:
+    model = onnx.load(their)
+    for side, name in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], "hw", strict=True):
+        side.dim_param = name
+    onnx.save(model, their)
+    half = np.zeros((2, 6, 3), np.uint8)
+    half[:, :2, 1] = 30
+    Image.fromarray(half).save(tmp_path / "half.png")
+    arguments = (their, str(tmp_path / "half.png"), "--scale", "1", "--json")
+    with pytest.raises(NinOnnxError, match="takes images of any size"):
+        run(*arguments)
+    cropped = json.loads(run(*arguments, "--size", "2", "2", "--fit", "crop").stdout)["predictions"][0]  # the middle, black
+    assert cropped["probability"] == pytest.approx(1 / 3)
+    whole = json.loads(run(*arguments, "--size", "2", "6").stdout)["predictions"][0]
+    assert whole["probability"] == pytest.approx(np.exp(10) / (np.exp(10) + 2))
+    assert run(*arguments, "--size", "0", "2").exit_code == 2
+
+
+def test_a_label_does_not_steer_the_terminal(their: str, images: list[str], tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("\x1b[2J\ngreen\nblue\n")
+    assert "\x1b" not in run(their, images[1], "--scale", "1", "--labels", str(tmp_path / "labels.txt")).stdout
 
 
 def test_labels_that_cannot_be_read_are_an_error(their: str, images: list[str]) -> None:
