@@ -10,10 +10,9 @@ fp16/, int8/, …      variants, each a folder of a graph and of golden vectors 
 
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +21,15 @@ from numpy.typing import NDArray
 
 from nin_onnx import atomic, model_card
 from nin_onnx.card import Card, write_card
-from nin_onnx.errors import ModelError, RunError, require
-from nin_onnx.export.bundles import BUNDLES, check_bundles, write_bundles
+from nin_onnx.errors import ModelError, RunError, UnknownNameError, require
+from nin_onnx.export.bundles import BUNDLES, write_bundles
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
 from nin_onnx.export.passes.check_golden import check_golden
-from nin_onnx.golden import FOLDER, Golden, write_golden
+from nin_onnx.export.replaceable import check_replaceable
+from nin_onnx.golden import Golden, write_golden
 from nin_onnx.machine import versions
 from nin_onnx.statistics import Paired
-from nin_onnx.variants import INPUTS, PRECISIONS, UINT8_INPUT, folder_name
+from nin_onnx.variants import INPUTS, PRECISIONS, UINT8_INPUT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "VariantExport", "export", "export_run"]
 
-FOLDERS = {folder_name(precision, form) for precision, form in product(PRECISIONS, INPUTS)} - {""}
-WRITTEN = {"README.md", "model.onnx", "model.safetensors", FOLDER, *BUNDLES, *FOLDERS}  # an export replaces these, and no others
 ANY_SIZE = {"scale", "standardise"}
 """Steps of the preprocessing that do the same to images of another size."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -101,12 +99,15 @@ def export_run(
     from nin_onnx.train.checkpoint import load_classifier, sha256
     from nin_onnx.train.run import Run
 
-    if {*precisions} - {PRECISIONS[0]}:
-        require(f"the variant '{max(precisions)}'", "cpu", "onnxruntime")  # before the work begins
+    _check_known("bundle", bundles, BUNDLES)
+    _check_known("precision", precisions, PRECISIONS)
+    _check_known("input", inputs, INPUTS)
+    for precision in PRECISIONS[1:]:
+        if precision in precisions:
+            require(f"the variant '{precision}'", "cpu", "onnxruntime")  # before the work begins
     source = Run(folder).trained()
     target = out or folder / "model"
-    check_bundles(bundles)
-    _check_replaceable(target)
+    check_replaceable(target)
     classifier, checkpoint = load_classifier(source)
     recipe = checkpoint.recipe
     table = classifier.network.architecture
@@ -156,19 +157,21 @@ def export(
     `example` is a batch of images as `module` takes it: uint8 [batch, height, width, channels], which is then all that happens
     to the pixels, or float32 [batch, channels, height, width]; then the graph makes 0…1 of the pixels first, subtracts `mean`
     and divides by `std`, one number for each channel. `module` gives scores [batch, classes], or class maps [batch, classes,
-    h, w], whose means are the scores. `labels`: one for each class. `licence`, `bundles` and
-    `dynamic_size` as for `export_run`.
+    h, w], whose means are the scores. `labels`: one for each class. `licence`, `bundles` and `dynamic_size` as for
+    `export_run`.
 
-    Raises `ModelError` for a module that is no such thing, `RunError` for an `out` that is something else than an earlier
-    export, `ExportError` where torch cannot export it or a check fails; then nothing is written.
+    Raises `ModelError` for a module or labels that are no such thing, `RunError` for an `out` that is something else than an
+    earlier export, `ExportError` where torch cannot export it or a check fails; then nothing is written.
     """
     _require()
     from nin_onnx.export.module import wrapped
 
     if not NAME.fullmatch(name):
         raise ModelError(f"the name is '{name}', expected a letter or digit, and after it also '.', '_' and '-'")
-    check_bundles(bundles)
-    _check_replaceable(out)
+    if not all(isinstance(label, str) for label in labels):
+        raise ModelError(f"the labels are '{list(labels)}', expected text for each class")
+    _check_known("bundle", bundles, BUNDLES)
+    check_replaceable(out)
     classifier = wrapped(module, example, len(labels), mean, std)
     channels, height, width = classifier.input
     card = Card(
@@ -227,6 +230,7 @@ def _export(
             for name, one in variants.items()
         )
         write_bundles(staging, card.name, bundles)
+        check_replaceable(target)  # what was put there meanwhile is not lost
     return Export(target / "model.onnx", size, card, tuple(results), made)
 
 
@@ -247,12 +251,8 @@ def _tested(folder: Path) -> Mapping[str, Any] | None:
     return found
 
 
-def _check_replaceable(target: Path) -> None:
-    """Raise `RunError` unless `target` is absent, an empty folder, or an earlier export and nothing else."""
-    if target.is_dir():
-        found = {path.name for path in target.iterdir()}
-        replaceable = not found or {"README.md", "model.onnx", FOLDER} <= found <= WRITTEN
-    else:
-        replaceable = not target.exists()
-    if not replaceable:
-        raise RunError(f"'{target}' is not only an earlier export, so it is not replaced: choose another --out")
+def _check_known(kind: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise `UnknownNameError` for the first of `given` that is none of `known`."""
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)

@@ -25,7 +25,7 @@ class ModuleClassifier(ImageClassifier):
     def __init__(self, module: nn.Module, shape: Shape, before: Preprocessing | None) -> None:
         super().__init__()
         self.preprocessing = before
-        self.network = copy.deepcopy(module)
+        self.network = copy.deepcopy(module).cpu()
         self.input = shape
 
     def forward(self, images: Tensor) -> Outputs | Decisions:
@@ -58,7 +58,7 @@ def wrapped(
     height, width, channels = tensor.shape[1:] if raw else (*tensor.shape[2:], tensor.shape[1])
     if channels not in (1, 3):
         raise ModelError(f"the example has {channels} channels, images have 1 or 3: give uint8 images with their channels last")
-    if raw and (mean or std):
+    if raw and (mean is not None or std is not None):
         raise ModelError("mean and std were given for a module that takes uint8: leave them out, or let it take float32")
     before = None if raw else _preprocessing((channels, height, width), mean, std)
     classifier = ModuleClassifier(module, (channels, height, width), before).eval()

@@ -78,7 +78,7 @@ def export(
     for one in result.passes:
         click.echo(f"{one.name:<20} {'changed' if one.changed else 'no change':<10} {one.nodes_before} → {one.nodes_after} nodes")
     click.echo(f"{result.model}  {result.size / 1e6:.2f} MB, checked against PyTorch in float64")
-    for bundle in bundles:
+    for bundle in dict.fromkeys(bundles):
         click.echo(f"{result.model.parent / bundle}")
     for made in result.variants:
         judged = f"against fp32 on validation images: {made.comparison}" if made.comparison else "the same answers bit for bit"

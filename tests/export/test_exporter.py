@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 import nin_onnx
 from nin_onnx.card import read_card
-from nin_onnx.errors import ExportError, MissingExtraError, NinOnnxError, RunError
+from nin_onnx.errors import ExportError, MissingExtraError, NinOnnxError, RunError, UnknownNameError
 from nin_onnx.export import Export, export_run, exporter
 from nin_onnx.export.passes import PASSES, Pass
 from nin_onnx.export.passes.check_golden import check_golden
@@ -269,6 +269,43 @@ def test_an_export_takes_the_place_of_an_earlier_one(exported: Export, own_run: 
     (own_run / "model" / FOLDER / "output_3.pb").write_bytes(b"of an earlier version")
     export_run(own_run)
     assert contents(own_run / "model") == contents(exported.model.parent)
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["int8/notes.txt", "test_data_set_0/photograph.png", "triton/nin-digits/1/model.plan", "zoo/.hidden", "fp32/model.onnx"],
+)
+def test_what_someone_put_into_an_earlier_export_is_not_lost(file: str, exported: Export, own_run: Path) -> None:
+    shutil.copytree(exported.model.parent, own_run / "model")
+    (own_run / "model" / file).parent.mkdir(parents=True, exist_ok=True)
+    (own_run / "model" / file).write_text("mine")
+    before = contents(own_run.parent)
+    with pytest.raises(RunError, match="is not only an earlier export"):
+        export_run(own_run)
+    assert contents(own_run.parent) == before
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_what_someone_put_there_while_it_worked_is_not_lost(own_run: Path) -> None:
+    def is_watched(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+        (own_run / "model").mkdir()
+        (own_run / "model" / "notes.txt").write_text("mine")
+        return model
+
+    with pytest.raises(RunError, match="is not only an earlier export"):
+        export_run(own_run, passes=(is_watched,))
+    assert sorted(contents(own_run)) == ["model.safetensors", "model/notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "word"), [({"precisions": ("fp8",)}, "precision 'fp8'"), ({"inputs": ("uint",)}, "input 'uint'")]
+)
+def test_a_form_that_there_is_not_is_refused_before_anything_is_done(
+    given: dict[str, tuple[str, ...]], word: str, own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nin_onnx.export.to_onnx.golden_vectors", lambda classifier: pytest.fail("work was done"))
+    with pytest.raises(UnknownNameError, match=f"unknown {word}: "):
+        export_run(own_run, **given)  # type: ignore[arg-type] # which of its arguments is the test's to choose
 
 
 @pytest.mark.usefixtures("quick_export")

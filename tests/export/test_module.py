@@ -253,6 +253,14 @@ BYTES = torch.zeros(1, 2, 2, 3, dtype=torch.uint8)
         (TinyResNet(), EXAMPLE, {"mean": (0.5,)}, ModelError, r"'mean' is '\[0.5\]', expected a number for each of 3 channels"),
         (TinyResNet(), EXAMPLE, {"std": (1, 0, 1)}, ModelError, r"'std' is '\[1, 0, 1\]', expected a number above 0"),
         (OfBytes(TinyResNet()), BYTES, {"mean": MEAN}, ModelError, r"mean and std were given for a module that takes uint8"),
+        (
+            OfBytes(TinyResNet()),
+            BYTES,
+            {"std": np.array(STD)},
+            ModelError,
+            r"mean and std were given for a module that takes uint8",
+        ),
+        (TinyResNet(), EXAMPLE, {"labels": range(5)}, ModelError, r"the labels are '\[0, 1, 2, 3, 4\]', expected text for each"),
         (TinyResNet(), EXAMPLE, {"name": "../x"}, ModelError, r"the name is '\.\./x', expected a letter or digit"),
     ],
 )

@@ -180,14 +180,17 @@ def test_validation_images_are_the_held_out_ones_where_there_are_any(
     assert len(found.calibration) == 250
 
 
-def test_without_onnx_runtime_the_error_is_one_line_with_the_command(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_without_onnx_runtime_the_error_is_one_line_with_the_command(
+    precision: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def absent(purpose: str, extra: str, *packages: str) -> None:
         if "onnxruntime" in packages:
             raise MissingExtraError(purpose, packages[0], extra)
 
     monkeypatch.setattr(exporter, "require", absent)
-    with pytest.raises(MissingExtraError, match=r"^the variant 'int8' needs .* pip install 'nin-onnx\[cpu\]'$"):
-        _all(trained)
+    with pytest.raises(MissingExtraError, match=rf"^the variant '{precision}' needs .* pip install 'nin-onnx\[cpu\]'$"):
+        _all(trained, precisions=("fp32", precision))
 
 
 @pytest.mark.usefixtures("_at_hand", "quick_export")
