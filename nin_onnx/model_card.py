@@ -137,7 +137,7 @@ def _calls(card: Card) -> str:
     )
     return f"""## How to call it
 
-Python (`pip install 'nin-onnx[cpu]'`), images of any size and mode:
+Python (`pip install 'nin-onnx[cpu,images]'`), images of any size and mode:
 
 ```python
 import nin_onnx

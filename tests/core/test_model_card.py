@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,13 @@ def test_its_python_runs_beside_the_model(number: int, tmp_path: Path) -> None:
         [sys.executable, "-c", code("python")[number]], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split()[0] == "1"  # what the model takes black for
+
+
+def test_what_it_says_to_install_brings_what_its_first_example_needs() -> None:
+    (told,) = re.findall(r"pip install 'nin-onnx\[(.+)\]'", render(CARD))
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought = {requirement.partition(">")[0] for extra in told.split(",") for requirement in extras[extra]}
+    assert brought == {"onnxruntime", "pillow"}  # to run the model, and to read a file
 
 
 @pytest.mark.parametrize("form", ["pixels", "floats"])
