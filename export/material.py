@@ -45,7 +45,7 @@ class Material:
 def material(checkpoint: Checkpoint, data_dir: Path | None) -> Material:
     """The validation images of the checkpoint's recipe, or else the last fifth of its training images, at most 10,000.
 
-    Nothing is downloaded. Raises `DataError` where the training images are not on this machine, or are others.
+    Nothing is downloaded. Raises `DataError` where the training images are not on this machine, are others, or too few.
     """
     recipe = checkpoint.recipe
     dataset = load(recipe, "train", data_dir, download=False)
@@ -57,6 +57,11 @@ def material(checkpoint: Checkpoint, data_dir: Path | None) -> Material:
             "give --data-dir with the images that it was trained on"
         )
     first = trained if trained < len(dataset) else len(dataset) - min(VALIDATION, len(dataset) // 5)
+    if first == len(dataset):
+        raise DataError(
+            f"'{dataset.name}' has {len(dataset)} training images, too few to judge a variant on a fifth of them: "
+            "leave --variant out, or train on 5 or more"
+        )
     count = min(CALIBRATION, first)
     rows = np.sort(np.random.default_rng(SEED).choice(first, count, replace=False))
     return Material(dataset.images[rows], dataset[first : first + VALIDATION], trained_on=trained == len(dataset))

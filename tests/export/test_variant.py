@@ -180,6 +180,15 @@ def test_validation_images_are_the_held_out_ones_where_there_are_any(
     assert len(found.calibration) == 250
 
 
+def test_a_handful_of_training_images_is_an_error_and_no_empty_comparison(
+    trained: Path, known: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, checkpoint = load_classifier(trained / "model.safetensors")
+    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: known[:4])
+    with pytest.raises(DataError, match="has 4 training images, too few to judge a variant"):
+        material.material(replace(checkpoint, dataset=known[:4].describe()), None)
+
+
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_without_onnx_runtime_the_error_is_one_line_with_the_command(
     precision: str, trained: Path, monkeypatch: pytest.MonkeyPatch
