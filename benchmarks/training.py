@@ -27,7 +27,6 @@ from nin_onnx.train import device as devices
 from nin_onnx.train import recipe as recipes
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.schedule import set_rate
 
 BATCH = 128
 IMAGES = 12_800
@@ -107,7 +106,7 @@ def ours(images: Tensor, labels: Tensor, device: torch.device) -> Step:
     classifier.preprocessing.fit(images[:1000])
     learner = Learner(recipe, classifier, device)
     learner.begin(0)
-    set_rate(learner.sgd, RATE)
+    learner.optimizer.set_rate(RATE)
     images, labels = images.to(device), labels.to(device)
     number = 0
 

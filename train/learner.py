@@ -14,9 +14,10 @@ from nin_onnx.train.capture import Captured
 from nin_onnx.train.device import autocast, precision
 from nin_onnx.train.initialisation import initialise
 from nin_onnx.train.network import Classifier, channels_last, logits
+from nin_onnx.train.optimizer import Optimizer
 from nin_onnx.train.randomness import Purpose, key, seeded
 from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.schedule import average_weights, parameter_groups
+from nin_onnx.train.schedule import average_weights
 from nin_onnx.train.team import Team
 
 __all__ = ["Learner"]
@@ -57,11 +58,7 @@ class Learner:
             Captured(self._forward_backward, list(self.network.parameters()), recipe.train.batch_size, echo) if alone else None
         )
         self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
-        settings = recipe.optimizer
-        groups = parameter_groups(self.network, settings)
-        self.sgd = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
-        for weight in self.network.parameters():  # made here, not by the first step: `restore` finds all that `state` names
-            self.sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        self.optimizer = Optimizer(self.network, recipe.optimizer)
         self.first_bias = next(weight for name, weight in self.network.named_parameters() if name.endswith("bias"))
         self.silent = torch.zeros((), dtype=torch.int64, device=device)
         """Steps in a row in which no gradient reached the first layer."""
@@ -95,8 +92,7 @@ class Learner:
             loss, wrong = self._forward_backward(x, labels[mine], len(labels), mine.start)
         assert self.first_bias.grad is not None
         self.silent.copy_(torch.where(self.first_bias.grad.any(), 0, self.silent + 1))
-        self.sgd.step()
-        self.sgd.zero_grad()
+        self.optimizer.step()
         if self.average is not None:
             average_weights(self.average, self.network, self.recipe.schedule.average, number)
         return loss, wrong
@@ -125,8 +121,8 @@ class Learner:
         state = {f"network/{name}": weight.detach() for name, weight in self.network.named_parameters()}
         if self.average is not None:
             state |= {f"average/{name}": weight.detach() for name, weight in self.average.named_parameters()}
-        momentum = {name: self.sgd.state[weight]["momentum_buffer"] for name, weight in self.network.named_parameters()}
-        return state | {f"momentum/{name}": tensor for name, tensor in momentum.items()} | {"silent": self.silent}
+        momentum = {f"momentum/{name}": tensor for name, tensor in self.optimizer.momentum().items()}
+        return state | momentum | {"silent": self.silent}
 
     def restore(self, state: dict[str, Tensor], seed: int) -> None:
         """Put back what `state` gave; raises `ValueError` where it is another network's."""

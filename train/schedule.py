@@ -1,16 +1,15 @@
-"""The learning rate over time, the paper's groups of parameters, and the moving average of the weights."""
+"""The learning rate over time, and the moving average of the weights."""
 
 import math
 from collections.abc import Sequence
 from itertools import dropwhile
-from typing import Any
 
 import torch
 
 from nin_onnx.train.network import Network
-from nin_onnx.train.recipe import Optimizer, Recipe, Schedule
+from nin_onnx.train.recipe import Recipe, Schedule
 
-__all__ = ["average_weights", "ended", "parameter_groups", "plateaus", "rate_factor", "set_rate", "warnings"]
+__all__ = ["average_weights", "ended", "plateaus", "rate_factor", "warnings"]
 
 
 DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
@@ -63,27 +62,6 @@ def warnings(recipe: Recipe) -> list[str]:
         f"the rate will not fall after epoch {', '.join(map(str, late))} (schedule.drops), since epoch {recipe.train.epochs} "
         "is the last (train.epochs): set both"
     ]
-
-
-def parameter_groups(network: Network, optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Weights and biases, of the last layer and of the others, each with its own rate (author's released parameters).
-
-    `scale` is the group's learning rate over that of the weights; biases do not decay.
-    """
-    *others, last = network.weighted()
-    groups: list[dict[str, Any]] = []
-    for layers, scale in ((others, 1.0), ([last], optimizer.last_layer_rate)):
-        weights = [layer.weight for layer in layers]
-        biases = [layer.bias for layer in layers]
-        groups.append({"params": weights, "scale": scale, "weight_decay": optimizer.weight_decay})
-        groups.append({"params": biases, "scale": scale * optimizer.bias_rate, "weight_decay": 0.0})
-    return groups
-
-
-def set_rate(sgd: torch.optim.SGD, rate: float) -> None:
-    """Set the learning rate of the weights, and every other group's with it."""
-    for group in sgd.param_groups:
-        group["lr"] = rate * group["scale"]
 
 
 def average_weights(average: Network, network: Network, decay: float, step: int) -> None:

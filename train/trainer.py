@@ -209,7 +209,7 @@ class _Training:
                 step = number * len(batches) + self.state.steps
                 factor = schedule.rate_factor(self.recipe.schedule, step, total * len(batches), len(batches), stops)
                 rate = self.recipe.optimizer.learning_rate * factor
-                schedule.set_rate(self.learner.sgd, rate)
+                self.learner.optimizer.set_rate(rate)
                 loss, wrong = self.learner.step(self.images[rows], self.labels[rows], step)
                 self.loss += loss
                 self.wrong += wrong

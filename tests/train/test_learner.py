@@ -70,8 +70,7 @@ def test_updates_are_those_written_out_by_hand(tiny_recipe: Callable[..., Recipe
             truth[name] = truth[name] - rate * velocity[name]
             share = min(0.9, (1 + step) / (10 + step))
             average[name] = share * average[name] + (1 - share) * truth[name]
-        for group in learner.sgd.param_groups:
-            group["lr"] = 0.1 * group["scale"]
+        learner.optimizer.set_rate(0.1)
         loss, wrong = learner.step(images, labels, step)
         assert loss.item() == pytest.approx(losses.sum().item(), rel=1e-5)
         assert wrong.item() == (maps.mean((2, 3)).argmax(1) != labels).sum().item()

@@ -49,7 +49,9 @@ recipes = st.builds(
         layer_std=st.dictionaries(st.sampled_from(["conv1", "conv2"]), positive),
     ),
     train=st.builds(Train, counts, counts, st.none() | counts, natural, st.booleans(), st.sampled_from(["auto", "fp32", "bf16"])),
-    optimizer=st.builds(Optimizer, positive, shares, not_negative, not_negative, not_negative, shares),
+    optimizer=st.builds(
+        Optimizer, positive, st.sampled_from(["sgd", "muon"]), shares, not_negative, not_negative, not_negative, shares
+    ),
     schedule=st.builds(
         Schedule,
         st.sampled_from(["stepped", "plateau", "one-cycle"]),
@@ -127,7 +129,7 @@ def test_a_recipe_file_is_named_after_the_file_and_filled_up_with_the_papers_val
         dataset="digits",
         network=Network("nin-digits", last_relu=True, dropout=0.5, initialisation="normal", std=0.05),
         train=Train(3, batch_size=128, micro_batch=None, validation=0, test_curve=False, precision="auto"),
-        optimizer=Optimizer(0.1, 0.9, 1e-4, 2.0, 0.1, 0.0),
+        optimizer=Optimizer(0.1, "sgd", 0.9, 1e-4, 2.0, 0.1, 0.0),
         schedule=Schedule("stepped", (), 5, 0.1, 0.0),
         preprocessing=("scale", "standardise"),
         augmentation=Augmentation(padding=0, flip=False),
@@ -147,7 +149,7 @@ def test_a_recipe_that_is_written_out_names_every_key_that_has_a_value(smallest:
         "network": {"architecture", "last_relu", "dropout", "dropout_scaling", "initialisation", "std", "layer_std"},
         "augmentation": {"padding", "flip"},
         "train": {"epochs", "batch_size", "validation", "test_curve", "precision"},
-        "optimizer": {"learning_rate", "momentum", "weight_decay", "bias_rate", "last_layer_rate", "label_smoothing"},
+        "optimizer": {"learning_rate", "kind", "momentum", "weight_decay", "bias_rate", "last_layer_rate", "label_smoothing"},
         "schedule": {"kind", "drops", "patience", "warm_up", "average"},
     }
 

@@ -28,6 +28,7 @@ SETTINGS = {
     "all on": (),
     "no averaging": ("schedule.average=0",),
     "no momentum": ("optimizer.momentum=0",),
+    "muon": ("optimizer.kind=muon", "optimizer.learning_rate=0.02"),
     "stepped": ("schedule.kind=stepped", "schedule.drops=[1, 2]"),
     "bf16": ("train.precision=bf16",),
     "validation": ("train.validation=14",),
@@ -201,7 +202,7 @@ def test_sigterm_is_answered_as_ctrl_c_is_and_the_signals_mean_afterwards_what_t
     tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setattr("nin_onnx.train.schedule.set_rate", lambda sgd, rate: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("nin_onnx.train.optimizer.Optimizer.set_rate", lambda self, rate: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted, match=r"^stopped at step 1 of 4 in epoch 1 of 3: go on with "):
         trainer.train(tiny_recipe(), tmp_path / "run", on="cpu", echo=quiet)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -15,7 +15,7 @@ from nin_onnx.train.initialisation import initialise
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Network as NetworkSection
 from nin_onnx.train.recipe import Optimizer, Recipe, Schedule, Train
-from nin_onnx.train.schedule import average_weights, ended, parameter_groups, plateaus, rate_factor, set_rate
+from nin_onnx.train.schedule import average_weights, ended, plateaus, rate_factor
 
 PAPER = Recipe("paper", "digits", NetworkSection("nin-digits"), Train(10), Optimizer(0.1), Schedule("stepped", drops=(7,)))
 
@@ -59,35 +59,6 @@ def test_one_cycle_rises_in_equal_steps_and_is_halved_in_the_middle_of_the_fall(
     factors = [rate_factor(schedule, step, 100, 10) for step in range(100)]
     np.testing.assert_allclose(factors[:21], np.arange(1, 22) / 21)
     assert factors[60] == pytest.approx(0.5)
-
-
-def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth() -> None:
-    """The author's released parameters: 0.1 / 0.2 and, for the last cccp layer, 0.01 / 0.02; decay 1e-4 / 0."""
-    made = network()
-    sgd = torch.optim.SGD(parameter_groups(made, PAPER.optimizer), lr=1)
-    set_rate(sgd, 0.1)
-    names = {parameter: name for name, parameter in made.named_parameters()}
-    found = {
-        names[parameter]: (group["lr"], group["weight_decay"]) for group in sgd.param_groups for parameter in group["params"]
-    }
-    layers = ["conv1", "cccp1", "cccp2", "conv2", "cccp3", "cccp4", "conv3", "cccp5"]
-    expected = {f"{layer}.weight": (0.1, 1e-4) for layer in layers} | {f"{layer}.bias": (0.2, 0) for layer in layers}
-    expected |= {"cccp6.weight": (0.01, 1e-4), "cccp6.bias": (0.02, 0)}
-    assert found == {name: pytest.approx(values) for name, values in expected.items()}
-
-
-def test_every_parameter_is_in_one_group() -> None:
-    made = network()
-    grouped = [id(parameter) for group in parameter_groups(made, Optimizer(0.1)) for parameter in group["params"]]
-    assert sorted(grouped) == sorted(map(id, made.parameters()))
-
-
-def test_a_rate_reaches_every_group() -> None:
-    sgd = torch.optim.SGD(parameter_groups(network(), PAPER.optimizer), lr=1)
-    set_rate(sgd, 0.1)
-    before = [group["lr"] for group in sgd.param_groups]
-    set_rate(sgd, 0.01)
-    assert [group["lr"] for group in sgd.param_groups] == pytest.approx([rate / 10 for rate in before])
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.99])

@@ -23,7 +23,6 @@ import json, torch
 from nin_onnx import data
 from nin_onnx.train import checkpoint, recipe, team
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.schedule import set_rate
 
 torch.set_num_threads(1)
 
@@ -37,7 +36,7 @@ def train(members):
     classifier.preprocessing.fit(images)
     learner = Learner(settings, classifier, torch.device("cpu"), members)
     learner.begin(3)
-    set_rate(learner.sgd, 0.05)
+    learner.optimizer.set_rate(0.05)
     losses, errors = [], []
     for number in range(50):
         rows = torch.arange(63) + 63 * (number % 20)  # 63: the processes' parts differ in size

@@ -102,13 +102,17 @@ class Train:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """`[optimizer]`: stochastic gradient descent with momentum, and the paper's groups of parameters."""
+    """`[optimizer]`: how gradients change the weights, and the paper's groups of parameters."""
 
     learning_rate: Positive
     """Of the weights, at the schedule's highest."""
+    kind: Literal["sgd", "muon"] = "sgd"
+    """`sgd`: stochastic gradient descent with momentum, the paper's. `muon`: weights of convolutions and fully connected
+    layers, as matrices [outputs, everything else], move by their momentum made orthogonal (Jordan et al. 2024,
+    `torch.optim.Muon`); all others as with `sgd`."""
     momentum: Share = 0.9
     weight_decay: NotNegative = 1e-4
-    """Of the weights; biases have none."""
+    """Of the weights; biases have none. With `muon` the weights themselves shrink by it × the learning rate."""
     bias_rate: NotNegative = 2.0
     """Learning rate of the biases over that of the weights."""
     last_layer_rate: NotNegative = 0.1

@@ -1,0 +1,106 @@
+"""What moves the weights: the author's rates, and Muon against a singular value decomposition."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.network import Network, channels_last
+from nin_onnx.train.optimizer import Optimizer, parameter_groups
+from nin_onnx.train.recipe import Network as NetworkSection
+from nin_onnx.train.recipe import Optimizer as Settings
+
+
+def network(architecture: str = "nin-digits") -> Network:
+    made = channels_last(Network(ARCHITECTURES[architecture], last_relu=True, dropout=0))
+    initialise(made, NetworkSection(architecture, initialisation="he"), torch.Generator().manual_seed(0))
+    return made
+
+
+def moved(made: Network, settings: Settings, rate: float) -> dict[str, tuple[Tensor, Tensor]]:
+    """By how much one step moves each parameter of `made`, and its gradient, here noise."""
+    before = copy.deepcopy(made)
+    optimizer = Optimizer(made, settings)
+    for number, parameter in enumerate(made.parameters()):
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+    gradients = {name: parameter.grad for name, parameter in made.named_parameters() if parameter.grad is not None}
+    optimizer.set_rate(rate)
+    optimizer.step()
+    assert all(parameter.grad is None for parameter in made.parameters())
+    return {name: (made.get_parameter(name) - old, gradients[name]) for name, old in before.named_parameters()}
+
+
+@pytest.mark.parametrize("kind", ["sgd", "muon"])
+def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(kind: str) -> None:
+    """The author's released parameters: 0.1 / 0.2 and, for the last cccp layer, 0.01 / 0.02; decay 1e-4 / 0."""
+    made = network()
+    optimizer = Optimizer(made, Settings(0.1, kind))  # type: ignore[arg-type] # mypy sees a str
+    optimizer.set_rate(0.1)
+    names = {parameter: name for name, parameter in made.named_parameters()}
+    names |= {matrix: names[weight] for weight, matrix in optimizer.matrices.items()}
+    groups = [group for one in optimizer.optimizers for group in one.param_groups]
+    found = {names[parameter]: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
+    layers = ["conv1", "cccp1", "cccp2", "conv2", "cccp3", "cccp4", "conv3", "cccp5"]
+    expected = {f"{layer}.weight": (0.1, 1e-4) for layer in layers} | {f"{layer}.bias": (0.2, 0) for layer in layers}
+    expected |= {"cccp6.weight": (0.01, 1e-4), "cccp6.bias": (0.02, 0)}
+    assert found == {name: pytest.approx(values) for name, values in expected.items()}
+    optimizer.set_rate(0.01)
+    assert [group["lr"] for group in groups] == pytest.approx([0.01 * group["scale"] for group in groups])
+
+
+def test_every_parameter_is_in_one_group() -> None:
+    made = network()
+    grouped = [id(parameter) for group in parameter_groups(made, Settings(0.1)) for parameter in group["params"]]
+    assert sorted(grouped) == sorted(map(id, made.parameters()))
+
+
+@pytest.mark.parametrize("architecture", ["nin-digits", "nin-cifar10-fc", "cnn-gap"])
+def test_muon_moves_a_weight_along_its_gradients_singular_vectors_all_about_equally_far(architecture: str) -> None:
+    """By the Newton-Schulz iteration of Jordan et al. 2024, here on singular values in float64; in torch on matrices in bf16."""
+    settings = Settings(0.1, "muon", momentum=0.9, weight_decay=0, last_layer_rate=0.5)
+    changes = moved(network(architecture), settings, rate=0.1)
+    weights = {name: change for name, change in changes.items() if name.endswith("weight") and name != "local4.weight"}
+    last = list(changes)[-2]
+    for name, (change, gradient) in weights.items():
+        matrix = gradient.flatten(1).double()
+        u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+        values /= values.norm()
+        for _ in range(5):
+            values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+        rate = 0.1 * (0.5 if name == last else 1) * max(1, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        found = u.mT @ change.detach().flatten(1).double() @ v.mT / -rate
+        # The iteration enlarges what is small, bf16's rounding with it, up to 3.4445⁵ = 485 times.
+        torch.testing.assert_close(found, values.diag(), rtol=0, atol=0.1)
+
+
+def test_muon_shrinks_the_weights_by_the_decay_and_moves_the_biases_as_gradient_descent_does() -> None:
+    plain, shrunk, by_sgd = (
+        moved(network(), Settings(0.1, kind, weight_decay=decay), rate=0.1)  # type: ignore[arg-type] # mypy sees a str
+        for kind, decay in (("muon", 0.0), ("muon", 0.01), ("sgd", 0.0))
+    )
+    for name, weight in network().named_parameters():
+        if name.endswith("weight"):
+            rate = 0.1 * (0.1 if name.startswith("cccp6") else 1)
+            torch.testing.assert_close(shrunk[name][0] - plain[name][0], -rate * 0.01 * weight.detach(), rtol=0, atol=1e-6)
+        else:
+            torch.testing.assert_close(shrunk[name][0], by_sgd[name][0], rtol=0, atol=0)
+
+
+def test_with_muon_a_locally_connected_layer_moves_as_by_gradient_descent() -> None:
+    by_muon, by_sgd = (
+        moved(network("cnn-gap"), Settings(0.1, kind, weight_decay=0.01), rate=0.1)["local4.weight"][0]
+        for kind in ("muon", "sgd")
+    )
+    torch.testing.assert_close(by_muon, by_sgd, rtol=0, atol=0)
+
+
+def test_a_weight_and_its_matrix_are_the_same_numbers() -> None:
+    made = network()
+    for weight, matrix in Optimizer(made, Settings(0.1, "muon")).matrices.items():
+        with torch.no_grad():
+            nn.init.constant_(weight, 7)
+        assert matrix.shape == (weight.shape[0], weight[0].numel())
+        assert (matrix == 7).all()
