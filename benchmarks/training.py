@@ -4,7 +4,7 @@
 
 plain         DataLoader with two workers, crop and flip image by image, float32
 plain, bf16   the same with bf16 autocast and channels-last
-nin-onnx      nin_onnx.train, the recipe cifar10-augmented-modern
+nin-onnx      nin_onnx.train, the recipe cifar10-augmented-modern, with the others' optimizer
 
 All three train the paper's CIFAR-10 network on made images, take turns in every round after a warm-up, and the ratios are
 taken within a round, so that a machine that drifts is fair to all. A multiply-add is two operations, and a training step
@@ -31,6 +31,7 @@ from nin_onnx.train.learner import Learner
 BATCH = 128
 IMAGES = 12_800
 RATE = 0.01
+AS_THE_PEERS = ["optimizer.kind=sgd", "optimizer.momentum=0.9", "optimizer.weight_decay=5e-4"]
 OPERATIONS = 6 * multiply_adds(ARCHITECTURES["nin-cifar10"])  # for each image of a training step
 
 Step = Callable[[], None]
@@ -101,7 +102,7 @@ def plain(images: Tensor, labels: Tensor, device: torch.device, *, bf16: bool) -
 
 def ours(images: Tensor, labels: Tensor, device: torch.device) -> Step:
     """A step of our own loop."""
-    recipe = recipes.load("cifar10-augmented-modern")
+    recipe = recipes.load("cifar10-augmented-modern", AS_THE_PEERS)
     classifier = build_classifier(recipe)
     classifier.preprocessing.fit(images[:1000])
     learner = Learner(recipe, classifier, device)
