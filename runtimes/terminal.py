@@ -5,6 +5,7 @@ from textwrap import wrap
 
 import click
 
+from nin_onnx.printable import printable
 from nin_onnx.runtimes.report import Report, Row
 from nin_onnx.runtimes.speed import speed_notes, speed_table
 
@@ -28,10 +29,11 @@ def table(report: Report, *, require_reproduced: bool = False, max_error: float 
 def _head(report: Report) -> Iterator[str]:
     model, data, golden = report.model, report.dataset, report.golden
     card = [model.card.name, *([f"recipe {model.card.recipe}"] if model.card.recipe else [])] if model.card else []
+    card = [printable(text) for text in card]
     if model.card and model.card.precision != "fp32":
         card.append(model.card.precision)
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
-    yield _fact("file", str(model.path))
+    yield _fact("file", printable(str(model.path)))
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else f"sha256 {golden['hash'][:12]}"
     yield _fact("golden", f"{golden['images']} image{'s' * (golden['images'] != 1)}", golden["problem"] or of)
     if data:

@@ -34,7 +34,7 @@ class Row:
 @click.command(short_help="List the models that ship: error, size, input, licence.")
 @json_option
 def models(as_json: bool) -> None:
-    """List the models that ship with nin-onnx; their names go wherever a MODEL is asked for.
+    """List the models that ship with nin-onnx; their names, or name/variant, go wherever a MODEL is asked for.
 
     The error is that of the PyTorch model in float32 on the whole test set, looked at once, when its training had ended.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-__all__ = ["data_dir_option", "device_option", "json_option", "print_json", "printable", "set_option"]
+__all__ = ["data_dir_option", "device_option", "json_option", "print_json", "set_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 data_dir_option = click.option(
@@ -24,11 +24,6 @@ device_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40."
 )
-
-
-def printable(text: str) -> str:
-    """`text` without what would steer the terminal: what a model's file says may come from anywhere."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json, printable
+from nin_onnx.commands.options import json_option, print_json
 from nin_onnx.errors import NinOnnxError
+from nin_onnx.printable import printable
 
 if TYPE_CHECKING:
     from nin_onnx.classifier import Classifier, Prediction

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json, printable
+from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.printable import printable
 
 if TYPE_CHECKING:
     import onnx

@@ -16,16 +16,16 @@ def shipped() -> tuple[str, ...]:
 
 
 def find(model: str) -> Path:
-    """The `.onnx` file that `model` stands for: a file, a model's folder, a run that was exported, or else a shipped name.
+    """The `.onnx` file that `model` stands for: a file, a model's folder, a run that was exported, or else what ships.
 
-    Raises `ModelError`.
+    That is a name, or name/variant for another form of the same network, as in nin-mnist/int8. Raises `ModelError`.
     """
     path = Path(model)
     for file in (path, path / "model.onnx", path / "model" / "model.onnx"):
         if file.is_file():
             return file
-    if not path.exists() and model in shipped():
-        file = FOLDER / model / "model.onnx"
+    file = FOLDER / model / "model.onnx"
+    if not path.exists() and model.split("/")[0] in shipped() and file.is_file():
         return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # a short path reads better in a report
     if path.is_dir():
         raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export {model}")

@@ -30,6 +30,15 @@ def test_a_shipped_name_stands_for_its_file(here: Path) -> None:
     assert models.find("nin-mnist") == here.parent / "shipped" / "nin-mnist" / "model.onnx"
 
 
+def test_a_variant_is_named_behind_its_model(here: Path) -> None:
+    variant = here.parent / "shipped" / "nin-mnist" / "int8"
+    variant.mkdir()
+    (variant / "model.onnx").touch()
+    assert models.find("nin-mnist/int8") == variant / "model.onnx"
+    with pytest.raises(ModelError, match=r"^there is no file 'nin-mnist/fp16', and no shipped model of that name \(shipped: "):
+        models.find("nin-mnist/fp16")
+
+
 @pytest.mark.parametrize("given", ["some.onnx", "without_suffix"])
 def test_a_file_stands_for_itself(given: str, here: Path) -> None:
     Path(given).touch()

@@ -76,6 +76,15 @@ def test_the_head_says_what_was_judged_and_the_verdict(report: Report) -> None:
     assert head[4] == "paper   0.47 % test error, NIN + dropout, Table 4: within noise (unofficial copy) with 0.50 %, p = 0.35"
 
 
+def test_a_name_in_the_file_does_not_steer_the_terminal(report: Report) -> None:
+    card = report.model.card
+    assert card
+    head = table(replace(report, model=replace(report.model, card=replace(card, name="tiny\x1b[2J\n", recipe="\x07"))))
+    assert head.startswith(
+        "model   tiny\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}, recipe \N{REPLACEMENT CHARACTER}, "
+    )
+
+
 def test_each_runtime_has_its_figures_or_its_reason(report: Report) -> None:
     text = [" ".join(line.split()) for line in lines(report)]
     assert "pytorch pass 1.32.0 cpu, fp32 3.4e-07 <= 1e-05 10,000 0.50 0.38-0.66 1,234" in text
