@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.etree import ElementTree
 
+from nin_onnx.printable import printable
 from nin_onnx.runtimes.report import Report, Row
 
 __all__ = ["Case", "cases", "junit"]
@@ -30,7 +31,7 @@ def junit(report: Report, *, require_reproduced: bool = False, max_error: float 
     for case in found:
         element = ElementTree.SubElement(suite, "testcase", {"classname": case.runtime, "name": case.check})
         if case.state != "passed":
-            ElementTree.SubElement(element, case.state, {"message": _legal(case.message)})
+            ElementTree.SubElement(element, case.state, {"message": printable(case.message)})
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -63,8 +64,3 @@ def _row_cases(row: Row, report: Report) -> Iterator[Case]:
     if report.dataset:
         sound = row.accuracy is not None
         yield Case(row.runtime, "decides") if sound else Case(row.runtime, "decides", "failure", row.reason or "")
-
-
-def _legal(text: str) -> str:
-    """Without the control characters that XML 1.0 has no way to write."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -29,9 +29,9 @@ def table(report: Report, *, require_reproduced: bool = False, max_error: float 
 def _head(report: Report) -> Iterator[str]:
     model, data, golden = report.model, report.dataset, report.golden
     card = [model.card.name, *([f"recipe {model.card.recipe}"] if model.card.recipe else [])] if model.card else []
-    card = [printable(text) for text in card]
     if model.card and model.card.precision != "fp32":
         card.append(model.card.precision)
+    card = [printable(text) for text in card]
     yield _fact("model", *card, f"{model.size / 1e6:.1f} MB", f"opset {model.opset}", f"sha256 {model.sha256[:12]}")
     yield _fact("file", printable(str(model.path)))
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else f"sha256 {golden['hash'][:12]}"
@@ -75,7 +75,7 @@ def _rows(report: Report) -> Iterator[str]:
     indent = " " * (widths["runtime"] + widths["outcome"] + 4)
     for row, cell in zip(report.rows, cells, strict=True):
         reason = f"{row.reason}: {row.install}" if row.install else row.reason or ""
-        lines = wrap(reason, WIDTH - len(indent), break_on_hyphens=False)
+        lines = wrap(printable(reason), WIDTH - len(indent), break_on_hyphens=False)
         if row.outcome in ("pass", "fail"):
             lines.insert(0, aligned(cell, columns[2:]).rstrip())
         outcome = click.style(aligned(cell, ["outcome"]), fg=COLOURS[row.outcome], bold=True)

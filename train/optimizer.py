@@ -43,7 +43,7 @@ class Optimizer:
         """Change the weights by their gradients, and drop these."""
         for weight, matrix in self.matrices.items():
             assert weight.grad is not None
-            matrix.grad = _rows(weight.grad)
+            matrix.grad = weight.grad.movedim(1, -1).flatten(1)
         for optimizer in self.optimizers:
             optimizer.step()
         for parameter in (*self.names, *self.matrices.values()):
@@ -70,10 +70,9 @@ def parameter_groups(network: Network, settings: Settings) -> list[dict[str, Any
     return groups
 
 
-def _rows(weight: Tensor) -> Tensor:
-    """[outputs, inputs, height, width], channels last, or [outputs, inputs], as [outputs, everything else]: no copy."""
-    return weight.movedim(1, -1).flatten(1)
-
-
 def _matrix(weight: nn.Parameter) -> nn.Parameter:
-    return nn.Parameter(_rows(weight.detach()))
+    """The numbers of `weight` as a parameter [outputs, everything else].
+
+    Raises `RuntimeError` where they do not lie as `network.channels_last` lays them.
+    """
+    return nn.Parameter(weight.detach().movedim(1, -1).view(len(weight), -1))  # a copy would never reach the network

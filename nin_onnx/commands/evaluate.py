@@ -118,9 +118,9 @@ def evaluate(
 ) -> int:
     """Judge MODEL on every runtime that is installed: agreement with PyTorch, and the test error beside the paper's.
 
-    MODEL is an ONNX file, a folder with a model.onnx, a run that was exported, or the name of a shipped model (nin-mnist,
-    the default). Nothing is downloaded; where the data set is not on this machine, the golden vectors beside the model
-    alone decide.
+    MODEL is an ONNX file, a folder with a model.onnx, a run that was exported, or the name of a shipped model (nin-mnist, the
+    default, or nin-mnist/int8). Nothing is downloaded; where the data set is not on this machine, the golden vectors beside
+    the model alone decide.
     """
     from nin_onnx import models
     from nin_onnx.runtimes import evaluate as run_all

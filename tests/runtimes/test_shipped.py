@@ -42,14 +42,14 @@ def test_a_shipped_model_makes_the_errors_that_its_card_tells(model: str, data_d
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", models.shipped())
-def test_a_shipped_model_in_8_bits_makes_at_most_10_errors_more(model: str, data_dir: Path) -> None:
+def test_a_shipped_model_in_8_bits_makes_at_most_one_error_more_in_1_000_images(model: str, data_dir: Path) -> None:
     told = card_of(model).test
     assert told
     (row,) = judged(f"{model}/int8", data_dir, "onnxruntime").rows
     assert row.outcome == "pass"
     assert row.accuracy
     assert row.accuracy.images == told["images"]
-    assert row.accuracy.errors <= told["errors"] + 10
+    assert row.accuracy.errors <= told["errors"] + max(2, told["images"] // 1_000)
 
 
 @pytest.mark.parametrize("model", models.shipped())

@@ -76,13 +76,14 @@ def test_the_head_says_what_was_judged_and_the_verdict(report: Report) -> None:
     assert head[4] == "paper   0.47 % test error, NIN + dropout, Table 4: within noise (unofficial copy) with 0.50 %, p = 0.35"
 
 
-def test_a_name_in_the_file_does_not_steer_the_terminal(report: Report) -> None:
+def test_what_a_file_says_does_not_steer_the_terminal(report: Report) -> None:
     card = report.model.card
     assert card
-    head = table(replace(report, model=replace(report.model, card=replace(card, name="tiny\x1b[2J\n", recipe="\x07"))))
-    assert head.startswith(
-        "model   tiny\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}, recipe \N{REPLACEMENT CHARACTER}, "
-    )
+    card = replace(card, name="tiny\x1b[2J\n", recipe="\x07", precision="\x9b2J")
+    rows = (replace(report.rows[1], reason="node 'conv\x1b[2J' differs"),)
+    text = click.unstyle(table(replace(report, model=replace(report.model, card=card), rows=rows)))
+    assert text.startswith("model   tiny\ufffd[2J\ufffd, recipe \ufffd, \ufffd2J, ")
+    assert "node 'conv\ufffd[2J' differs" in text
 
 
 def test_each_runtime_has_its_figures_or_its_reason(report: Report) -> None:

@@ -108,11 +108,13 @@ class Optimizer:
     """Of the weights, at the schedule's highest."""
     kind: Literal["sgd", "muon"] = "sgd"
     """`sgd`: stochastic gradient descent with momentum, the paper's. `muon`: weights of convolutions and fully connected
-    layers, as matrices [outputs, everything else], move by their momentum made orthogonal (Jordan et al. 2024,
-    `torch.optim.Muon`); all others as with `sgd`."""
+    layers, first and last too, as matrices [outputs, everything else], move by their Nesterov momentum made orthogonal, at
+    the rate × √max(1, outputs / everything else) (Jordan et al. 2024, `torch.optim.Muon`, in bf16 whatever `precision` is);
+    all others as with `sgd`."""
     momentum: Share = 0.9
     weight_decay: NotNegative = 1e-4
-    """Of the weights; biases have none. With `muon` the weights themselves shrink by it × the learning rate."""
+    """Of the weights; biases have none. `sgd` adds it × weight to the gradient; `muon`'s matrices shrink by it × the learning
+    rate in each step."""
     bias_rate: NotNegative = 2.0
     """Learning rate of the biases over that of the weights."""
     last_layer_rate: NotNegative = 0.1
