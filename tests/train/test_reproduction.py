@@ -204,9 +204,8 @@ def finish(process: subprocess.Popen[str]) -> None:
 def test_on_a_machine_with_little_installed_it_trains_says_what_fails_and_leaves_the_export_for_later(
     mnist: Path, tmp_path: Path
 ) -> None:
-    process = start(
-        tmp_path / "here", "mnist-modern", "svhn", "cifar10", "--seeds", "1", "--set", "train.epochs=1", "--device", "cpu"
-    )
+    settings = ("--set", "train.epochs=1", "--set", "train.batch_size=32")
+    process = start(tmp_path / "here", "mnist-modern", "svhn", "cifar10", "--seeds", "1", *settings, "--device", "cpu")
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 1
     assert "not exported yet: export needs the package 'onnx'" in said
