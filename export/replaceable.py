@@ -1,7 +1,7 @@
 """What an export may replace: an earlier one, and nothing that anybody else put beside or into it."""
 
 import re
-from itertools import product
+from itertools import product, starmap
 from pathlib import Path
 
 from nin_onnx.errors import RunError
@@ -10,9 +10,7 @@ from nin_onnx.variants import INPUTS, PRECISIONS, folder_name
 
 __all__ = ["check_replaceable"]
 
-VARIANTS = "|".join(
-    folder_name(precision, form) for precision, form in product(PRECISIONS, INPUTS) if folder_name(precision, form)
-)
+VARIANTS = "|".join(filter(None, starmap(folder_name, product(PRECISIONS, INPUTS))))
 WRITTEN = re.compile(
     rf"README\.md|model\.safetensors|(?:(?:{VARIANTS})/)?(?:model\.onnx|{FOLDER}/(?:in|out)put_\d+\.pb)"
     r"|zoo/[^/]+\.tar\.gz|triton/[^/]+/(?:config\.pbtxt|labels\.txt|1/model\.onnx)"

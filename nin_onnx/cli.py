@@ -25,6 +25,7 @@ from nin_onnx.commands.show import show
 from nin_onnx.commands.train import train
 from nin_onnx.data import UnofficialDataWarning
 from nin_onnx.errors import Interrupted, NinOnnxError
+from nin_onnx.printable import printable
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -97,7 +98,7 @@ def _run() -> int:
 def _fail(message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+    line = " ".join(printable(message, " ").split())
     click.echo(f"{click.style('error:', fg='red')} {line if len(line) <= LONGEST else line[:LONGEST] + ' …'}", err=True)
     return status
 

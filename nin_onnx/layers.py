@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from nin_onnx.graph import graph_inputs
+
 if TYPE_CHECKING:
     import onnx
 
@@ -83,8 +85,7 @@ def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None
 
 def _batch(model: "onnx.ModelProto") -> int:
     """How many images the graph takes at once, where it takes no other number; else 1."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    shapes = (value.type.tensor_type.shape.dim for value in model.graph.input if value.name not in weights)
+    shapes = (value.type.tensor_type.shape.dim for value in graph_inputs(model.graph))
     return next((sides[0].dim_value for sides in shapes if sides and sides[0].dim_value > 0), 1)
 
 
@@ -94,12 +95,10 @@ def _shapes(model: "onnx.ModelProto", size: Mapping[int, int]) -> tuple[dict[str
 
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    for value in fixed.graph.input:
-        if value.name not in weights:
-            for at, side in enumerate(value.type.tensor_type.shape.dim):
-                if at in size and side.dim_value < 1:  # some exporters write 0 or -1 for what they do not know
-                    side.dim_value = size[at]
+    for value in graph_inputs(fixed.graph):
+        for at, side in enumerate(value.type.tensor_type.shape.dim):
+            if at in size and side.dim_value < 1:  # some exporters write 0 or -1 for what they do not know
+                side.dim_value = size[at]
     del fixed.graph.value_info[:]  # they may hold names for what is a number now
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")

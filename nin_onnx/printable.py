@@ -3,6 +3,9 @@
 __all__ = ["printable"]
 
 
-def printable(text: str) -> str:
-    """`text` without what would steer a terminal, or what XML 1.0 has no way to write: a file may come from anywhere."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
+    """`text` with `instead` for all that would steer a terminal, or that XML 1.0 has no way to write.
+
+    A file may come from anywhere.
+    """
+    return "".join(letter if letter.isprintable() else instead for letter in text)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from nin_onnx.card import Card, read_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
+from nin_onnx.graph import graph_inputs
+from nin_onnx.printable import printable
 from nin_onnx.runtimes.external import external_files
 from nin_onnx.variants import FLOAT_INPUT, planar
 
@@ -147,9 +149,7 @@ def input_name(path: Path) -> str:
     """What the graph at `path` calls its input."""
     import onnx
 
-    graph = onnx.load(path).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    return str(next(value.name for value in graph.input if value.name not in weights))
+    return graph_inputs(onnx.load(path).graph)[0].name
 
 
 def output_names(path: Path) -> tuple[str, ...]:
@@ -189,8 +189,7 @@ def _names(model: "onnx.ModelProto") -> Iterator[str | bytes]:
 
 def _input(path: Path, model: Any) -> Any:
     """The one input, of a type and shape that it can be tried with."""
-    weights = {tensor.name for tensor in model.graph.initializer}  # old exporters list them among the inputs
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    inputs = graph_inputs(model.graph)
     if len(inputs) == 1 and inputs[0].type.tensor_type.elem_type in TYPES:
         (value,) = inputs
         if 2 <= len(_shape(value)) <= AXES:
@@ -234,7 +233,7 @@ def _describe(value: "onnx.ValueInfoProto") -> str:
 
     kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     words = f"{value.name}: {kind} [{', '.join(str(side or '?') for side in _shape(value))}]"
-    return "".join(letter if letter.isprintable() else "?" for letter in words[:300])  # one line, whatever the names hold
+    return printable(words[:300], "?")  # one line, whatever the names hold
 
 
 def _by(shape: tuple[Dimension, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.graph import graph_inputs
 from nin_onnx.printable import printable
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def show(model: str, as_json: bool) -> None:
         if any(layer.multiply_adds is None for layer in network)
         else sum(layer.multiply_adds or 0 for layer in network),
     }
-    weights = {tensor.name for tensor in graph.graph.initializer}  # old exporters list them among the inputs
-    inputs = [_value(value) for value in graph.graph.input if value.name not in weights]
+    inputs = [_value(value) for value in graph_inputs(graph.graph)]
     outputs = [_value(value) for value in graph.graph.output]
     if as_json:
         about = {"file": str(path), "bytes": facts.size, "sha256": facts.sha256, "opset": facts.opset, "ir": facts.ir}

@@ -159,10 +159,8 @@ cli.main()
 def test_three_processes_stop_together_and_go_on_to_the_same_bytes(tmp_path: Path, kind: str) -> None:
     """Three, since the order in which two gradients are added does not matter."""
     three = tuple("3" if part == "2" else part for part in TORCHRUN)
-    code, settings = (
-        script(tmp_path, STOPPED),
-        ("--set", "train.epochs=4", "--set", "train.validation=100", "--set", f"optimizer.kind={kind}"),
-    )
+    code = script(tmp_path, STOPPED)
+    settings = ("--set", "train.epochs=4", "--set", "train.validation=100", "--set", f"optimizer.kind={kind}")
     whole = run((*three, sys.executable, code, "train", "digits", *settings, "--out", str(tmp_path / "whole")))
     assert whole.returncode == 0, whole.stderr
     command = (*three, sys.executable, code, "train")
