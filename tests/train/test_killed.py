@@ -24,9 +24,6 @@ cli.main()
 SETTINGS = ("digits", "--seed", "3", "--set", "train.epochs=300", "--set", "train.micro_batch=20", "--set", "network.dropout=0.5")
 
 
-LATEST = 7.0  # seconds; starting takes about half of it
-
-
 def start(script: Path, ranks: int, *arguments: str) -> subprocess.Popen[bytes]:
     """A training in processes of its own."""
     prefix = (sys.executable, *(TORCHRUN if ranks > 1 else ()), str(script))
@@ -46,15 +43,29 @@ def descendants(process: int) -> list[int]:
     return [process, *(number for child in started for number in descendants(child))]
 
 
-def kill_at_a_random_moment(process: subprocess.Popen[bytes], moments: random.Random) -> bool:
-    """SIGKILL to every process of the training, up to some seconds after it was started; whether it was still going."""
-    time.sleep(moments.uniform(0.5, LATEST))
+def version(run: Path) -> tuple[int, int] | None:
+    """What changes whenever the training saves its state; None while there is none."""
+    state = run / "state.safetensors"
+    return (state.stat().st_ino, state.stat().st_mtime_ns) if state.exists() else None
+
+
+def kill_at_a_random_moment(process: subprocess.Popen[bytes], run: Path, seconds: float) -> bool:
+    """SIGKILL to every process of the training, so long after it first saved its state; whether it was still going."""
+    before, deadline = version(run), time.monotonic() + 120
+    while version(run) in (before, None) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert version(run) not in (before, None), "the training ended, or waited for two minutes, without saving its state"
+    time.sleep(seconds)
     going = process.poll() is None
     for number in descendants(process.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
     process.wait()
     return going
+
+
+def rows(run: Path) -> list[list[str]]:
+    return [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
 
 
 @pytest.mark.slow
@@ -65,22 +76,16 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_bytes_of_an_und
 ) -> None:
     script, run, undisturbed = tmp_path / "script.py", tmp_path / "run", tmp_path / "undisturbed"
     script.write_text(CODE)
-    moments = random.Random(0)
-    begin = (*SETTINGS, "--out", str(run))
     finished(script, ranks, *SETTINGS, "--out", str(undisturbed))
-    killed = 0  # while there was a state to go on from; before, a kill means to begin again
-    for _ in range(5 * kills):
-        go_on = ("--resume", str(run)) if (run / "state.safetensors").exists() else begin
-        assert kill_at_a_random_moment(start(script, ranks, *go_on), moments)
-        killed += (run / "state.safetensors").exists()
-        if killed == kills:
-            break
-    assert killed == kills
+    seconds = sum(float(row[6]) for row in rows(undisturbed)[1:])  # the kills take half of that from the training at most
+    moments = random.Random(0)
+    arguments: tuple[str, ...] = (*SETTINGS, "--out", str(run))
+    for _ in range(kills):
+        assert kill_at_a_random_moment(start(script, ranks, *arguments), run, moments.uniform(0, seconds / kills / 2))
+        arguments = ("--resume", str(run))
     finished(script, ranks, "--resume", str(run))
     assert (run / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
     assert {path.name for path in run.iterdir()} == {path.name for path in undisturbed.iterdir()}  # no temporary file either
-    columns = [
-        [line.split(",")[:6] for line in (folder / "metrics.csv").read_text().splitlines()] for folder in (run, undisturbed)
-    ]
-    assert columns[0] == columns[1]
-    assert [line[0] for line in columns[0]] == ["epoch", *map(str, range(1, 301))]
+    timeless = [[row[:6] for row in rows(folder)] for folder in (run, undisturbed)]  # seconds and images per second come last
+    assert timeless[0] == timeless[1]
+    assert [row[0] for row in timeless[0]] == ["epoch", *map(str, range(1, 301))]
