@@ -1,21 +1,13 @@
 """`nin-onnx results`: what its tables show, and that the README shows them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-from nin_onnx.cli import cli
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
-
-
-def printed(*arguments: object) -> str:
-    done = CliRunner().invoke(cli, ["results", *map(str, arguments)], catch_exceptions=False)
-    assert done.exit_code == 0
-    return done.output
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -38,8 +30,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_figures_row_shows_mean_deviation_runs_verdict_and_cost_for_each_protocol(folder: Path) -> None:
-    figures, _ = tables(printed(folder))
+def test_a_figures_row_shows_mean_deviation_runs_verdict_and_cost_for_each_protocol(
+    printed: Callable[..., str], folder: Path
+) -> None:
+    figures, _ = tables(printed("results", folder))
     (mnist,) = (row for row in figures if row[0] == "Table 4")
     assert mnist[:6] == ["Table 4", "mnist", "NIN + dropout", "0.47", "", "not run"]
     assert mnist[7:] == [
@@ -49,29 +43,29 @@ def test_a_figures_row_shows_mean_deviation_runs_verdict_and_cost_for_each_proto
     ]
 
 
-def test_a_run_shows_interval_and_where_it_comes_from(folder: Path) -> None:
-    _, runs = tables(printed(folder))
+def test_a_run_shows_interval_and_where_it_comes_from(printed: Callable[..., str], folder: Path) -> None:
+    _, runs = tables(printed("results", folder))
     first = runs[0]
     assert first[:6] == ["mnist-modern", "0", "", "0.44 [0.33, 0.59]", "reached", "8"]
     assert "train official, 91fd7a250495; test official, ffebde4273aa" in first
     assert first[-1].removesuffix(" |") == "d030693709e2"
 
 
-def test_a_run_that_was_ended_sooner_shows_what_differs_and_no_verdict(folder: Path) -> None:
-    _, runs = tables(printed(folder))
+def test_a_run_that_was_ended_sooner_shows_what_differs_and_no_verdict(printed: Callable[..., str], folder: Path) -> None:
+    _, runs = tables(printed("results", folder))
     assert runs[2][:6] == ["mnist-modern", "0", "train.epochs = 2 (8)", "0.44 [0.33, 0.59]", "", "2"]
 
 
-def test_what_is_missing_has_a_command_that_runs_it(folder: Path) -> None:
-    *lines, last = printed(folder, "--missing").splitlines()
+def test_what_is_missing_has_a_command_that_runs_it(printed: Callable[..., str], folder: Path) -> None:
+    *lines, last = printed("results", folder, "--missing").splitlines()
     assert last.endswith("nin-onnx reproduce")
     assert lines[0].split() == ["Table", "4", "0.47", "%", "nin-onnx", "train", "mnist-modern", "--seed", "2"]
-    listed = json.loads(printed(folder, "--missing", "--json"))["missing"]
+    listed = json.loads(printed("results", folder, "--missing", "--json"))["missing"]
     assert [run["command"] for run in listed] == [line.partition("%  ")[2] for line in lines]
 
 
-def test_json_tells_the_figures_and_every_run(folder: Path) -> None:
-    told = json.loads(printed(folder, "--json"))
+def test_json_tells_the_figures_and_every_run(printed: Callable[..., str], folder: Path) -> None:
+    told = json.loads(printed("results", folder, "--json"))
     (mnist,) = (row for row in told["figures"] if row["published"]["place"] == "Table 4")
     assert mnist["modern"]["seeds"] == [0, 1]
     assert mnist["modern"]["mean"] == pytest.approx(0.52)
@@ -79,5 +73,5 @@ def test_json_tells_the_figures_and_every_run(folder: Path) -> None:
     assert [run["counts"] for run in told["runs"]] == [True, True, False]
 
 
-def test_the_readme_shows_the_tables_that_the_command_prints() -> None:
-    assert printed(RESULTS) in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_shows_the_tables_that_the_command_prints(printed: Callable[..., str]) -> None:
+    assert printed("results", RESULTS) in (ROOT / "README.md").read_text(encoding="utf-8")

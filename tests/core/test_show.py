@@ -3,19 +3,19 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
-from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx import models
 from nin_onnx.architecture import architecture, multiply_adds, parameters
 from nin_onnx.card import read_card, write_card
-from nin_onnx.commands.show import WIDTH, show
+from nin_onnx.commands.show import WIDTH
 from nin_onnx.errors import ModelError
 
 WITHOUT_RUNTIME = """
@@ -27,14 +27,10 @@ main()
 """
 
 
-def printed(*arguments: str) -> str:
-    done = CliRunner().invoke(show, arguments, catch_exceptions=False)
-    assert done.exit_code == 0
-    return done.output
-
-
-def told(*arguments: str) -> Any:
-    return json.loads(printed(*arguments, "--json"))
+@pytest.fixture
+def told(printed: Callable[..., str]) -> Callable[..., Any]:
+    """What is shown of a model, as data."""
+    return lambda model: json.loads(printed("show", model, "--json"))
 
 
 @pytest.fixture
@@ -56,7 +52,7 @@ def their(tmp_path: Path) -> str:
     return str(tmp_path / "their.onnx")
 
 
-def test_the_sums_are_those_of_the_table_and_the_preprocessing_is_not_in_them() -> None:
+def test_the_sums_are_those_of_the_table_and_the_preprocessing_is_not_in_them(told: Callable[..., Any]) -> None:
     report = told("nin-mnist")
     table = architecture("nin-mnist")
     assert report["totals"] == {"parameters": parameters(table), "multiply_adds": multiply_adds(table)}
@@ -65,7 +61,7 @@ def test_the_sums_are_those_of_the_table_and_the_preprocessing_is_not_in_them() 
     assert report["layers"][0]["name"] == "conv1"
 
 
-def test_it_tells_all_of_the_card_and_the_specifications_keys() -> None:
+def test_it_tells_all_of_the_card_and_the_specifications_keys(told: Callable[..., Any]) -> None:
     report = told("nin-mnist")
     card = read_card(onnx.load(models.find("nin-mnist")))
     assert card is not None
@@ -79,8 +75,8 @@ def test_it_tells_all_of_the_card_and_the_specifications_keys() -> None:
     assert report["outputs"][0] == "logits: float32 [batch, 10]"
 
 
-def test_a_reader_finds_what_an_embedder_needs() -> None:
-    text = " ".join(printed("nin-mnist").split())
+def test_a_reader_finds_what_an_embedder_needs(printed: Callable[..., str]) -> None:
+    text = " ".join(printed("show", "nin-mnist").split())
     for words in (
         "images: uint8 [batch, 28, 28, 1]",
         "28 × 28, grey, raw pixels 0…255; others are stretched to that",
@@ -96,18 +92,20 @@ def test_a_reader_finds_what_an_embedder_needs() -> None:
         assert words in text
 
 
-def test_a_model_from_elsewhere_is_told_as_far_as_it_is_known(their: str) -> None:
+def test_a_model_from_elsewhere_is_told_as_far_as_it_is_known(
+    printed: Callable[..., str], told: Callable[..., Any], their: str
+) -> None:
     report = told(their)
     assert (report["card"], report["preprocessing"], report["inputs"]) == (None, [], ["x: float32 [N, 3, h, w]"])
     assert report["totals"] == {"parameters": 27, "multiply_adds": None}
-    text = printed(their)
+    text = printed("show", their)
     assert "none: the model is from elsewhere" in text
     assert text.splitlines()[-1].split() == ["network", "27", "?"]
 
 
-def test_it_fits_in_100_columns(their: str) -> None:
+def test_it_fits_in_100_columns(printed: Callable[..., str], their: str) -> None:
     for model in ("nin-mnist", their):
-        assert max(map(len, printed(model).splitlines()[1:])) <= WIDTH  # the first may hold a path of any length
+        assert max(map(len, printed("show", model).splitlines()[1:])) <= WIDTH  # the first may hold a path of any length
 
 
 def changed(path: Path, **facts: Any) -> str:
@@ -120,32 +118,32 @@ def changed(path: Path, **facts: Any) -> str:
     return str(path)
 
 
-def test_a_variant_says_which_form_it_is_and_of_which_graph(tmp_path: Path) -> None:
-    text = printed(changed(tmp_path / "int8.onnx", precision="int8", source="0123456789abcdef"))
+def test_a_variant_says_which_form_it_is_and_of_which_graph(printed: Callable[..., str], tmp_path: Path) -> None:
+    text = printed("show", changed(tmp_path / "int8.onnx", precision="int8", source="0123456789abcdef"))
     assert "variant        int8, uint8 [batch, height, width, channels], of the graph with sha256 0123456789ab\n" in text
-    assert "variant" not in printed("nin-mnist")
+    assert "variant" not in printed("show", "nin-mnist")
 
 
-def test_a_network_of_which_no_recipe_is_known_claims_no_seed(tmp_path: Path) -> None:
-    assert "seed" not in printed(changed(tmp_path / "own.onnx", recipe=""))
+def test_a_network_of_which_no_recipe_is_known_claims_no_seed(printed: Callable[..., str], tmp_path: Path) -> None:
+    assert "seed" not in printed("show", changed(tmp_path / "own.onnx", recipe=""))
 
 
-def test_a_label_with_a_comma_is_told_from_two_labels(tmp_path: Path) -> None:
+def test_a_label_with_a_comma_is_told_from_two_labels(printed: Callable[..., str], tmp_path: Path) -> None:
     assert '2 labels       "shirt, white", shirt\n' in printed(
-        changed(tmp_path / "shirts.onnx", labels=("shirt, white", "shirt"))
+        "show", changed(tmp_path / "shirts.onnx", labels=("shirt, white", "shirt"))
     )
 
 
-def test_what_a_file_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
+def test_what_a_file_says_does_not_steer_the_terminal(printed: Callable[..., str], tmp_path: Path) -> None:
     file = changed(tmp_path / "loud.onnx", labels=("\x1b[2J", "\x9b31m"), name="\x1b]0;a title\x07")
     model = onnx.load(file)
     model.graph.node[2].name = "\x1b[31m"
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "\x1b[1A"
     onnx.save(model, file)
-    assert not {"\x1b", "\x9b", "\x07"} & {*printed(file)}
+    assert not {"\x1b", "\x9b", "\x07"} & {*printed("show", file)}
 
 
-def test_an_output_that_is_no_array_is_named_by_its_kind(tmp_path: Path) -> None:
+def test_an_output_that_is_no_array_is_named_by_its_kind(told: Callable[..., Any], tmp_path: Path) -> None:
     nodes = [helper.make_node("Flatten", ["x"], ["y"]), helper.make_node("SequenceConstruct", ["y"], ["each"])]
     taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 2, 2])
     given = [
@@ -157,8 +155,8 @@ def test_an_output_that_is_no_array_is_named_by_its_kind(tmp_path: Path) -> None
     assert told(str(tmp_path / "two.onnx"))["outputs"] == ["y: float32 [N, 12]", "each: sequence"]
 
 
-def test_labels_that_are_blank_leave_the_rest_to_be_read(tmp_path: Path) -> None:
-    assert "licence        Apache-2.0" in printed(changed(tmp_path / "blank.onnx", labels=(" ",)))
+def test_labels_that_are_blank_leave_the_rest_to_be_read(printed: Callable[..., str], tmp_path: Path) -> None:
+    assert "licence        Apache-2.0" in printed("show", changed(tmp_path / "blank.onnx", labels=(" ",)))
 
 
 def test_a_model_is_shown_without_a_runtime() -> None:
@@ -166,7 +164,7 @@ def test_a_model_is_shown_without_a_runtime() -> None:
     assert "mnist-modern" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_what_is_no_model_is_an_error(tmp_path: Path) -> None:
+def test_what_is_no_model_is_an_error(printed: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "some.onnx").write_bytes(b"no protobuf")
     with pytest.raises(ModelError, match="is no valid ONNX file"):
-        printed(str(tmp_path / "some.onnx"))
+        printed("show", str(tmp_path / "some.onnx"))

@@ -1,6 +1,7 @@
 """Runs with weights drawn at random, and one export of them that the tests share."""
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from nin_onnx.train.local import LocallyConnected2d
 
 RunMaker = Callable[..., Path]
 Answer = dict[str, NDArray[np.float64]]
+Contents = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -156,3 +158,17 @@ def calculate(run: Path) -> Callable[[NDArray[np.uint8]], Answer]:
         return {"logits": logits, "probabilities": exponentials / exponentials.sum(1, keepdims=True), "class_maps": x}
 
     return answer
+
+
+@pytest.fixture
+def own_run(run: Path, tmp_path: Path) -> Path:
+    """The run, alone in a folder of this test's own."""
+    (tmp_path / "run").mkdir()
+    shutil.copy(run / "model.safetensors", tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="session")
+def contents() -> Contents:
+    """All files below a folder, hidden ones too."""
+    return lambda folder: {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

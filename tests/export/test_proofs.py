@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -27,6 +28,9 @@ from nin_onnx.golden import Golden, read_golden
 from nin_onnx.train.checkpoint import load_classifier
 from nin_onnx.train.preprocessing import STEPS
 from nin_onnx.train.recipe import load, shipped
+
+if TYPE_CHECKING:
+    from tests.export.conftest import Contents
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -103,10 +107,6 @@ def sorted_by_name(tensors: Iterable[onnx.TensorProto]) -> list[onnx.TensorProto
     return sorted(tensors, key=lambda tensor: tensor.name)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_the_cases_hold_each_step_and_each_preprocessing_of_a_recipe() -> None:
     assert {step for steps in PREPROCESSINGS for step in steps} == set(STEPS)
     assert {load(name).preprocessing for name in shipped()} <= set(PREPROCESSINGS)
@@ -164,7 +164,7 @@ def test_the_checker_finds_nothing_and_simplifying_again_changes_nothing(exporte
     ids=name,
 )
 def test_two_exports_in_two_processes_and_folders_are_the_same_bytes_without_a_path_of_the_machine(
-    case: Case, make_run: Callable[..., Path], tmp_path: Path
+    case: Case, make_run: Callable[..., Path], tmp_path: Path, contents: "Contents"
 ) -> None:
     run = make_run(tmp_path / "run", *case)
     made = []

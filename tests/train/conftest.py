@@ -36,6 +36,17 @@ last_layer_rate = 1.0
 kind = "one-cycle"
 average = 0.9
 """
+SMALLEST = """
+dataset = "digits"
+[network]
+architecture = "nin-digits"
+[train]
+epochs = 3
+[optimizer]
+learning_rate = 0.1
+[schedule]
+kind = "stepped"
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,3 +89,11 @@ def tiny_recipe(tiny: Tiny, tmp_path: Path) -> Callable[..., Recipe]:
     path = tmp_path / "tiny.toml"
     path.write_text(RECIPE)
     return lambda *overrides: recipe.load(str(path), overrides)
+
+
+@pytest.fixture
+def smallest(tmp_path: Path) -> Path:
+    """The file of a recipe that says nothing but what must be said."""
+    path = tmp_path / "smallest.toml"
+    path.write_text(SMALLEST)
+    return path

@@ -1,6 +1,7 @@
 """The list of bundles, and an export that writes them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -10,13 +11,14 @@ from nin_onnx.errors import UnknownNameError
 from nin_onnx.export import export_run
 from nin_onnx.export import to_onnx as stage
 
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+if TYPE_CHECKING:
+    from tests.export.conftest import Contents
 
 
 @pytest.mark.usefixtures("quick_export")
-def test_an_export_writes_the_bundles_that_are_asked_for_into_the_model_folder(run: Path, tmp_path: Path) -> None:
+def test_an_export_writes_the_bundles_that_are_asked_for_into_the_model_folder(
+    run: Path, tmp_path: Path, contents: "Contents"
+) -> None:
     options = ["--bundle", "zoo", "--bundle", "triton", "--bundle", "triton", "--input", "uint8", "--input", "float32"]
     result = CliRunner().invoke(cli, ["export", str(run), "--out", str(tmp_path / "out"), *options])
     assert (result.exit_code, result.exception) == (0, None)
@@ -29,7 +31,7 @@ def test_an_export_writes_the_bundles_that_are_asked_for_into_the_model_folder(r
 
 @pytest.mark.usefixtures("quick_export")
 def test_the_bundles_of_two_exports_are_the_same_bytes_and_the_second_takes_the_place_of_the_first(
-    run: Path, tmp_path: Path
+    run: Path, tmp_path: Path, contents: "Contents"
 ) -> None:
     for folder in ("one", "other", "other"):
         export_run(run, tmp_path / folder, bundles=("zoo", "triton"))

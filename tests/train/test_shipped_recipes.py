@@ -1,0 +1,58 @@
+"""The recipes that ship: one for each experiment of the paper, with the authors' rates."""
+
+import pytest
+
+from nin_onnx.data import DATASETS
+from nin_onnx.paper import PUBLISHED, Published
+from nin_onnx.train import recipe
+from nin_onnx.train.recipe import Optimizer
+
+
+def test_every_experiment_of_the_paper_has_a_recipe_of_its_name_and_four_a_modern_one_too() -> None:
+    papers = {row.experiment for row in PUBLISHED if row.experiment}
+    modern = {f"{name}-modern" for name in ("mnist", "cifar10", "cifar10-augmented", "cifar100")}
+    assert set(recipe.shipped()) == papers | modern | {"digits"}
+    for name in recipe.shipped():
+        assert recipe.load(name).experiment == (None if name == "digits" else name.removesuffix("-modern"))
+
+
+@pytest.mark.parametrize("row", [row for row in PUBLISHED if row.experiment], ids=lambda row: f"{row.place}, {row.experiment}")
+def test_a_recipe_opens_with_the_papers_figure_and_its_place(row: Published) -> None:
+    for path in recipe.FOLDER.glob(f"{row.experiment}*.toml"):
+        if path.stem in (row.experiment, f"{row.experiment}-modern"):
+            first, *_ = path.read_text().splitlines()
+            assert f"{row.error:.2f} % test error" in first
+            assert row.place.removeprefix("Table ") in first.split("test error")[1]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe.shipped() if name.startswith(("c", "s")) and "modern" not in name])
+def test_the_papers_protocol_has_the_authors_rates(name: str) -> None:
+    """`paper.md` lists them; CIFAR-100's differ from the others'."""
+    loaded = recipe.load(name)
+    hundred = name == "cifar100"
+    assert loaded.optimizer == Optimizer(
+        learning_rate=0.02 if hundred else 0.1,
+        momentum=0.9,
+        weight_decay=5e-4 if hundred else 1e-4,
+        bias_rate=2.0,
+        last_layer_rate=1.0 if hundred else 0.1,
+    )
+    assert (loaded.network.last_relu, loaded.network.initialisation, loaded.network.std) == (True, "normal", 0.05)
+    assert loaded.train.batch_size == 128
+    if name != "svhn":
+        assert (loaded.train.epochs, loaded.schedule.kind, loaded.schedule.drops) == (260, "stepped", (200, 230))
+        assert loaded.preprocessing == ("gcn55", "zca")
+
+
+def test_a_promise_is_no_part_of_the_recipe_that_trains() -> None:
+    made = recipe.promise("digits")
+    assert made is not None
+    assert "promise" not in recipe.to_toml(recipe.load("digits"))
+    assert recipe.promise("svhn") is None
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_a_shipped_recipe_resolves_under_its_own_name(name: str) -> None:
+    loaded = recipe.load(name)
+    assert loaded.name == name
+    assert loaded.dataset in DATASETS
