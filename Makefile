@@ -34,8 +34,8 @@ bench: $(READY) ## our training loop beside others', the exported forms beside e
 	$(BIN)/python benchmarks/eval_overhead.py
 	$(BIN)/python benchmarks/first_answer.py
 
-readme: $(READY) ## write the figures in README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
-	$(BIN)/python -m cogapp -r README.md
+readme: $(READY) ## write the figures in README.md and results/README.md anew, each by its command; MNIST must be at hand (nin-onnx data mnist)
+	$(BIN)/python -m cogapp -r README.md results/README.md
 
 reproduce: ## run what is missing in results/, with the .venv if it is there, else with a PYTHON that has torch; goes on where it was
 	$(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON)) -m nin_onnx reproduce

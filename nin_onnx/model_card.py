@@ -101,10 +101,12 @@ def _opening(card: Card) -> str:
         error = f"**{test['error']:.2f} % test error** ({test['errors']:,} of {test['images']:,} images"
         what += f"\n\n{error}, 95 % interval {test['low']:.2f} to {test['high']:.2f}; {test['name']}, {test['provenance']})"
         figure = published(card.experiment) if card.experiment else None
-        what += f"; the paper has {figure.error:.2f} % ({figure.place})." if figure else "."
+        protocol = "" if card.recipe == card.experiment else f", by another protocol than that of `{card.recipe}`"
+        what += f"; the paper has {figure.error:.2f} % ({figure.place}){protocol}." if figure else "."
         what += " Measured on the PyTorch model, in float32, when its training had ended."
         if test["name"] in DATASETS:
-            what += f" On this file, on every runtime:\n\n```sh\nnin-onnx eval . --dataset {test['name']}\n```"
+            data = test["name"]
+            what += f" On this file, on every runtime:\n\n```sh\nnin-onnx data {data}\nnin-onnx eval . --dataset {data}\n```"
     return what
 
 

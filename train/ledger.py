@@ -39,6 +39,9 @@ ORDER = (
 )
 """The recipes of the paper's experiments, the most valuable result first, and how many seeds each is owed."""
 
+DEAD = {("cifar10-no-dropout", 0), ("cifar10-no-dropout", 1)}
+"""Recipes and seeds whose network died in its first epoch (results/LOG.md): others are tried."""
+
 MODIFIED = "-modified"  # what `recipe.load` adds to the name of a recipe that was overridden
 TOLD = {"epochs", "seconds", "images_per_second", "precision", "device", "hardware", "versions", "dataset", "commit"}
 """What a summary says beside its settings and its test."""
@@ -160,7 +163,7 @@ def missing(entries: Iterable[Entry], recipes: Sequence[str] = (), seeds: int | 
     for name in sorted(recipes or order, key=lambda name: [*order, name].index(name)):
         owed = order.get(name, 1)
         ran = sum(recipe == name for recipe, _ in there)
-        unused = (seed for seed in itertools.count() if (name, seed) not in there)
+        unused = (seed for seed in itertools.count() if (name, seed) not in there | DEAD)
         for number, seed in zip(range(ran, seeds or owed), unused, strict=False):
             if number < owed:
                 first.append(Missing(name, seed))

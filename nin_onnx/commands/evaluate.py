@@ -57,7 +57,7 @@ class FiniteRange(click.FloatRange):
     "runtimes",
     multiple=True,
     metavar="NAME",
-    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all]",
+    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all but openvino-bf16]",
 )
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.  [default: all; reference: 1000]"

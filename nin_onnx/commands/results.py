@@ -38,14 +38,15 @@ CLOSE = 3.0
 
 @click.command(short_help="Print the ledger: the paper's figures, and ours.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--runs", "only_runs", is_flag=True, help="Print every run instead, with its settings, data, machine and versions.")
 @click.option("--missing", "only_missing", is_flag=True, help="Print what was not run yet instead, the most valuable first.")
 @json_option
-def results(folder: Path, only_missing: bool, as_json: bool) -> None:
+def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) -> None:
     """Print what the finished runs, whose summary.json lies in FOLDER (by default: results), say of the paper's figures.
 
-    Three tables, as Markdown: every figure that the paper gives for its networks, and ours; how near the test error
-    comes to Figure 3, where it was counted after each epoch; every run. Only runs with the settings that the recipe
-    has now count for a figure, several as mean ± standard deviation.
+    Two tables, as Markdown: every figure that the paper gives for its networks, and ours; and how near the test error
+    comes to Figure 3, where it was counted after each epoch. Only runs with the settings that the recipe has now count
+    for a figure, several as mean ± standard deviation.
     """
     require("the ledger", "train", "torch")  # which checks the settings of recipes
     from nin_onnx.train import ledger
@@ -60,6 +61,9 @@ def results(folder: Path, only_missing: bool, as_json: bool) -> None:
             if lacking:
                 click.echo("all of them, in this order: nin-onnx reproduce")
         return
+    if only_runs and not as_json:  # as JSON they are told with the figures
+        click.echo(_table(RUNS, map(_run, entries)))
+        return
     figures, figure3 = ledger.rows(entries), ledger.compare_figure3(entries)
     if as_json:
         print_json(
@@ -73,7 +77,7 @@ def results(folder: Path, only_missing: bool, as_json: bool) -> None:
     tables = [_table(FIGURES, map(_figure, figures))]
     if figure3:
         tables.append(_table(FIGURE3, map(_near, figure3)))
-    click.echo("\n\n".join([*tables, _table(RUNS, map(_run, entries))]))
+    click.echo("\n\n".join(tables))
 
 
 def _lacking(run: "Missing") -> str:

@@ -115,11 +115,13 @@ def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
     if card.test:
         test = card.test
         text = f"{test['error']:.2f} % [{test['low']:.2f}, {test['high']:.2f}], {test['errors']:,} of {test['images']:,} images"
-        yield "test error", f"{text}; {test['name']}, {test['provenance']}"
-        figure = published(card.experiment) if card.experiment else None
+        whose = "; of the network in float32, before it was made into this" if card.source else ""
+        yield "test error", f"{text}; {test['name']}, {test['provenance']}{whose}"
+        figure = published(card.experiment) if card.experiment and not card.source else None
         if figure:
             verdict = judge(test["errors"], test["images"], test, figure)
-            yield "paper", f"{figure.error:.2f} %, {figure.method}, {figure.place}" + (f": {verdict}" if verdict else "")
+            how = "" if card.recipe == card.experiment else ", not by its protocol"
+            yield "paper", f"{figure.error:.2f} %, {figure.method}, {figure.place}" + (f": {verdict}{how}" if verdict else "")
     data = card.dataset
     known = [str(data["name"])] if "name" in data else []
     known += [f"{data['images']:,} images"] if "images" in data else []

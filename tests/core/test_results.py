@@ -1,4 +1,4 @@
-"""`nin-onnx results`: what its tables show, and that the README shows them."""
+"""`nin-onnx results`: what its tables show, and that README.md and results/README.md show them."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_figures_row_shows_mean_deviation_runs_verdict_and_cost_for_each_protocol(
     printed: Callable[..., str], folder: Path
 ) -> None:
-    figures, _ = tables(printed("results", folder))
+    (figures,) = tables(printed("results", folder))
     (mnist,) = (row for row in figures if row[0] == "Table 4")
     assert mnist[:6] == ["Table 4", "mnist", "NIN + dropout", "0.47", "", "not run"]
     assert mnist[7:] == [
@@ -44,7 +44,7 @@ def test_a_figures_row_shows_mean_deviation_runs_verdict_and_cost_for_each_proto
 
 
 def test_a_run_shows_interval_and_where_it_comes_from(printed: Callable[..., str], folder: Path) -> None:
-    _, runs = tables(printed("results", folder))
+    (runs,) = tables(printed("results", folder, "--runs"))
     first = runs[0]
     assert first[:6] == ["mnist-modern", "0", "", "0.44 [0.33, 0.59]", "reached", "8"]
     assert "train official, 91fd7a250495; test official, ffebde4273aa" in first
@@ -52,7 +52,7 @@ def test_a_run_shows_interval_and_where_it_comes_from(printed: Callable[..., str
 
 
 def test_a_run_that_was_ended_sooner_shows_what_differs_and_no_verdict(printed: Callable[..., str], folder: Path) -> None:
-    _, runs = tables(printed("results", folder))
+    (runs,) = tables(printed("results", folder, "--runs"))
     assert runs[2][:6] == ["mnist-modern", "0", "train.epochs = 2 (8)", "0.44 [0.33, 0.59]", "", "2"]
 
 
@@ -73,5 +73,6 @@ def test_json_tells_the_figures_and_every_run(printed: Callable[..., str], folde
     assert [run["counts"] for run in told["runs"]] == [True, True, False]
 
 
-def test_the_readme_shows_the_tables_that_the_command_prints(printed: Callable[..., str]) -> None:
-    assert printed("results", RESULTS) in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("file", "options"), [("README.md", ()), ("results/README.md", ("--runs",))])
+def test_a_document_shows_the_tables_that_the_command_prints(printed: Callable[..., str], file: str, options: tuple[str]) -> None:
+    assert printed("results", RESULTS, *options) in (ROOT / file).read_text(encoding="utf-8")

@@ -84,12 +84,18 @@ def test_a_reader_finds_what_an_embedder_needs(printed: Callable[..., str]) -> N
         "preprocessing scale, mean_image",
         "recipe mnist-modern, seed 0",
         "test error 0.44 % [0.33, 0.59], 44 of 10,000 images; mnist, official",
-        "paper 0.47 %, NIN + dropout, Table 4: reached",
+        "paper 0.47 %, NIN + dropout, Table 4: reached, not by its protocol",
         "licence Apache-2.0",
         "conv2 Conv 5×5, Relu 128 × 14 × 14 153,728 30,105,600",
         "network 349,674 50,699,712",
     ):
         assert words in text
+
+
+def test_a_variant_s_test_error_is_told_to_be_that_of_the_network_and_judged_by_no_figure(printed: Callable[..., str]) -> None:
+    text = " ".join(printed("show", "nin-mnist/int8").split())
+    assert "mnist, official; of the network in float32, before it was made into this" in text
+    assert "Table 4" not in text
 
 
 def test_a_model_from_elsewhere_is_told_as_far_as_it_is_known(

@@ -220,6 +220,16 @@ def test_a_model_that_does_not_give_the_networks_answers_fails_the_job_in_one_li
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_where_no_runtime_can_run_the_job_says_so_and_the_reports_tell_why(installed: Runner) -> None:
+    assert again(installed, runtimes="onnxruntime-cuda") == 2, installed.log  # the extra cpu was installed
+    assert installed.failures == ["::error title=nin-onnx::none of the runtimes could run: see the summary of the job"]
+    assert installed.result()["status"] == "2"
+    report = json.loads(Path(installed.result()["json"]).read_text())
+    assert [(row["runtime"], row["outcome"]) for row in report["rows"]] == [("onnxruntime-cuda", "skipped")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "model", ["absent 100%.onnx", "$(touch pwned)", "'; touch pwned; '", "--help", "`touch pwned`\n::error::no"]
 )

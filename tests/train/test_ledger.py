@@ -230,6 +230,11 @@ def test_what_is_missing_comes_in_the_order_of_value_and_what_was_run_does_not_c
     assert len(lacking) == sum(seeds for _, seeds in ledger.ORDER) - 1
 
 
+def test_a_seed_whose_network_is_known_to_die_is_never_owed(folder: Path, write: Write) -> None:
+    owed = ledger.missing(ledger.read(folder), ("cifar10-no-dropout",), seeds=2)
+    assert [run.seed for run in owed] == [2, 3]
+
+
 def test_more_seeds_come_after_all_that_the_order_asks_for(folder: Path) -> None:
     lacking = ledger.missing(ledger.read(folder), ("cifar10", "digits", "mnist-modern"), seeds=4)
     assert [(run.recipe, run.seed) for run in lacking] == [

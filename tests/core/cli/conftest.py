@@ -38,10 +38,7 @@ class Process(subprocess.Popen[str]):
 
     def __init__(self, *arguments: object, cwd: Path) -> None:
         line = [sys.executable, "-m", "nin_onnx", *map(str, arguments)]
-        environment = os.environ | {
-            "PYTHONPATH": str(CHECKOUT),
-            "OMP_NUM_THREADS": "1",
-        }  # two threads wait on each other when busy
+        environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}  # two wait on each other when busy
         super().__init__(line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ended(self) -> Result:
