@@ -1,6 +1,5 @@
 """What an interrupted run goes on from: its tensors, its place, and the conditions that its bytes depend on."""
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nin_onnx.errors import RunError
+from nin_onnx.errors import RecipeError, RunError
 from nin_onnx.train import checkpoint
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.run import Epoch, Run
+from nin_onnx.train.recipe import Recipe, from_dict
+from nin_onnx.train.run import NOT_ALWAYS, Epoch, Run
 
 __all__ = ["Conditions", "State", "read", "unusable", "write"]
 
@@ -54,20 +53,23 @@ def write(run: Run, recipe: Recipe, state: State, conditions: Conditions, tensor
 def read(run: Run, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[str, Tensor], list[str]]:
     """`run`'s state, its tensors, and a line for each condition that was another one when it was written.
 
+    A state of an older version goes on too: recipe keys that it lacks are at their defaults, its conditions unknown.
     Raises `RunError` for a state of another recipe, and where a condition differs that must not.
     """
     tensors, description = checkpoint.read(run.state)
     try:
-        before, now = description["conditions"], asdict(conditions)
-        if description["recipe"] != json.loads(json.dumps(asdict(recipe))):
+        now: dict[str, Any] = asdict(conditions)
+        before = {**dict.fromkeys(now, "unknown"), **description["conditions"]}
+        if from_dict(description["recipe"], run.state.name) != recipe:
             raise ValueError("it is of another recipe than the recipe.toml beside it")
         for name in Conditions.MUST_AGREE:
-            if before[name] != now[name]:
+            if before[name] not in ("unknown", now[name]):
                 raise ValueError(f"its {name} was {before[name]}, here it is {now[name]}")
         differing = [f"{name}: {before[name]} before, {now[name]} now" for name in now if before[name] != now[name]]
         kept: dict[str, Any] = description["state"]
-        state = State(kept["seed"], [Epoch(**epoch) for epoch in kept["epochs"]], kept["steps"], kept["seconds"])
-    except (KeyError, TypeError, ValueError) as error:
+        epochs = [Epoch(**{**dict.fromkeys(NOT_ALWAYS), **epoch}) for epoch in kept["epochs"]]
+        state = State(kept["seed"], epochs, kept["steps"], kept["seconds"])
+    except (KeyError, TypeError, AttributeError, ValueError, RecipeError) as error:
         raise unusable(run, error) from error
     return state, tensors, differing
 

@@ -94,7 +94,8 @@ def test_overrides_have_the_types_of_toml_and_bare_words_are_strings(smallest: P
         "schedule.drops=[10, 20]",
         'preprocessing=["scale"]',
         "augmentation.flip=true",
-        "name=a name = with words",
+        "dataset=folder",
+        "folder.path=a name = with words",
     ]
     loaded = recipe.load(str(smallest), overrides)
     assert loaded.train.epochs == 40
@@ -105,7 +106,18 @@ def test_overrides_have_the_types_of_toml_and_bare_words_are_strings(smallest: P
     assert loaded.schedule.drops == (10, 20)
     assert loaded.preprocessing == ("scale",)
     assert loaded.augmentation.flip
-    assert loaded.name == "a name = with words"
+    assert loaded.folder == Folder("a name = with words")
+
+
+def test_a_copy_of_a_shipped_recipe_keeps_its_name_until_it_is_edited(tmp_path: Path) -> None:
+    for name in recipe.shipped():
+        copy = tmp_path / f"{name}.toml"
+        copy.write_text((recipe.FOLDER / copy.name).read_text())
+        assert recipe.load(str(copy)) == recipe.load(name)
+        copy.write_text(recipe.to_toml(recipe.load(name)))  # with every key, as in a run's folder
+        assert recipe.load(str(copy)).name == recipe.load(name).name == name
+        copy.write_text(copy.read_text().replace("batch_size = ", "batch_size = 1"))
+        assert recipe.load(str(copy)).name == f"{name}-modified"
 
 
 def test_the_last_of_several_overrides_counts(smallest: Path) -> None:

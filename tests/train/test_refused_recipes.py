@@ -35,6 +35,7 @@ def test_an_unknown_name_is_answered_with_what_is_known(smallest: Path, override
         ("train.epochs=true", "'train.epochs' is True, expected a whole number"),
         ("optimizer.learning_rate=fast", "'optimizer.learning_rate' is 'fast', expected a number"),
         ("optimizer.learning_rate=true", "'optimizer.learning_rate' is True, expected a number"),
+        (f"optimizer.learning_rate=1{'0' * 5000}", f"'optimizer.learning_rate' is '1{'0' * 5000}', expected a number"),
         ("network.last_relu=1", "'network.last_relu' is 1, expected true or false"),
         ("network.architecture=3", "'network.architecture' is 3, expected a string"),
         ("experiment=3", "'experiment' is 3, expected a string"),
@@ -60,7 +61,7 @@ def test_a_wrong_type_is_named_with_key_and_value(smallest: Path, override: str,
         ("train.batch_size", ["0"], ["1"]),
         ("train.micro_batch", ["0"], ["1"]),
         ("train.validation", ["-1"], ["0"]),
-        ("optimizer.learning_rate", ["0", "-0.1", "inf", "nan"], ["1e-9"]),
+        ("optimizer.learning_rate", ["0", "-0.1", "inf", "nan", "9" * 400], ["1e-9"]),
         ("optimizer.momentum", ["-0.1", "1"], ["0"]),
         ("optimizer.weight_decay", ["-0.1", "inf"], ["0"]),
         ("optimizer.bias_rate", ["-1", "inf"], ["0"]),
@@ -96,7 +97,7 @@ def test_a_missing_section_is_named(smallest: Path) -> None:
         recipe.load(str(smallest))
 
 
-@pytest.mark.parametrize("content", [b"epochs = = 3", b"\xff\xfe", b'a = 1\na = "twice"'])
+@pytest.mark.parametrize("content", [b"epochs = = 3", b"\xff\xfe", b'a = 1\na = "twice"', b"a = " + b"1" * 5000])
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.toml"
     path.write_bytes(content)
@@ -120,6 +121,7 @@ def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
         ("train.epochs", "'train.epochs' should be key=value, as in train.epochs=40"),
         ("dataset.name=x", "'dataset.name' cannot be set: 'dataset' is no section"),
         ("=3", "smallest.toml: unknown key '', known are "),
+        ("name=mnist", "'name=mnist' cannot be set: a recipe is called as its file"),
     ],
 )
 def test_an_override_that_sets_nothing_is_refused(smallest: Path, override: str, message: str) -> None:

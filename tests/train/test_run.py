@@ -20,7 +20,7 @@ def fitted(path: Path) -> None:
 
 
 def test_a_new_run_holds_the_resolved_recipe(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
-    run, recipe = Run(tmp_path / "runs" / "one"), tiny_recipe("train.epochs=7", "name=seven")
+    run, recipe = Run(tmp_path / "runs" / "one"), tiny_recipe("train.epochs=7")
     run.create(recipe, fitted)
     assert {path.name for path in run.folder.iterdir()} == {"recipe.toml", "preprocessing.safetensors"}
     assert run.recipe() == recipe

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -35,10 +35,11 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """The shipped recipe of that name, or the one in a file that ends in `.toml`.
 
     `overrides` are `key=value`, the value as TOML writes it (`train.epochs=40`); they rename the recipe
-    `…-modified`. Raises `RecipeError` or `UnknownNameError`.
+    `…-modified`, and so does an edit in a copy of a shipped one. Raises `RecipeError` or `UnknownNameError`.
     """
     path = Path(recipe)
-    if path.suffix != ".toml":
+    own_file = path.suffix == ".toml"
+    if not own_file:
         if recipe not in shipped():
             raise UnknownNameError("recipe", recipe, shipped())
         path = FOLDER / f"{recipe}.toml"
@@ -47,8 +48,10 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     table.pop("promise", None)  # of the shipped recipe: what came out, not how
     for override in overrides:
         _override(table, override)
-    name = f"{path.stem}-modified" if overrides else path.stem  # no figure of a changed recipe goes under the recipe's own name
-    return from_dict({"name": name, **table}, source=path.name)
+    loaded = from_dict({"name": path.stem, **table}, source=path.name)
+    modified = overrides or (own_file and path.stem in shipped() and loaded != load(path.stem))
+    # No figure of a changed recipe goes under the recipe's own name.
+    return replace(loaded, name=f"{path.stem}-modified") if modified else loaded
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe '{path}' ({error.strerror}): give a .toml file or a shipped name") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, no UTF-8, or a number with more digits than Python reads
         raise RecipeError(f"'{path}' is no TOML: {error}") from error
 
 
@@ -91,9 +94,11 @@ def _override(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
         raise RecipeError(f"'{override}' should be key=value, as in train.epochs=40")
+    if key.strip() == "name":
+        raise RecipeError(f"'{override}' cannot be set: a recipe is called as its file; name the run's folder (--out) instead")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         value = text  # a bare word is a string: shells eat the quotes that TOML wants
     *sections, name = key.strip().split(".")
     for section in sections:
@@ -147,7 +152,7 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
         expected = "a list in brackets"
     elif hint is float:
         if type(value) in (int, float):
-            return float(value)
+            return float(str(value))  # infinite, where float() of a whole number has no room for it
         expected = "a number"
     else:
         if type(value) is hint:

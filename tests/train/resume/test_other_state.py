@@ -58,6 +58,23 @@ def _no_table(state: Path) -> None:
     checkpoint.write(state, tensors, ["epochs"])  # type: ignore[arg-type]
 
 
+def _recipe_is_a_word(state: Path) -> None:
+    tensors, description = checkpoint.read(state)
+    checkpoint.write(state, tensors, {**description, "recipe": "tiny"})
+
+
+def _with_a_key_from_the_future(state: Path) -> None:
+    tensors, description = checkpoint.read(state)
+    description["recipe"]["optimizer"]["sharpness"] = 0.5
+    checkpoint.write(state, tensors, description)
+
+
+def _without_a_key_that_is_not_at_its_default(state: Path) -> None:
+    tensors, description = checkpoint.read(state)
+    del description["recipe"]["network"]["dropout"]
+    checkpoint.write(state, tensors, description)
+
+
 def _of_other_layers(state: Path) -> None:
     tensors, description = checkpoint.read(state)
     checkpoint.write(state, {**tensors, "network/conv1.weight": torch.zeros(3)}, description)
@@ -75,7 +92,20 @@ def _without_average(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [_truncated, _foreign, _of_a_model, _without_seed, _no_table, _of_other_layers, _unknown_figures, _without_average]
+    "spoil",
+    [
+        _truncated,
+        _foreign,
+        _of_a_model,
+        _without_seed,
+        _no_table,
+        _recipe_is_a_word,
+        _with_a_key_from_the_future,
+        _without_a_key_that_is_not_at_its_default,
+        _of_other_layers,
+        _unknown_figures,
+        _without_average,
+    ],
 )
 def test_a_state_that_does_not_fit_is_named(
     tmp_path: Path, tiny_recipe: Recipes, stop_at: "Stop", spoil: Callable[[Path], None]
@@ -110,6 +140,26 @@ def test_other_conditions_than_those_that_decide_the_last_bits_are_told(
     trainer.resume(run, on="cpu", echo=said.append)
     assert said[0] == "the last bits may differ from an undisturbed run's: threads: 1 before, 7 now"
     assert said[1] == "resumed at step 1 of 4 in epoch 2 of 3"
+
+
+def test_a_state_of_an_older_version_goes_on_and_what_it_does_not_tell_is_unknown(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: "Stop"
+) -> None:
+    run = tmp_path / "run"
+    stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
+    tensors, description = checkpoint.read(run / "state.safetensors")
+    del description["recipe"]["network"]["dropout_scaling"], description["recipe"]["folder"]
+    del description["conditions"]["precision"], description["conditions"]["threads"]
+    (epoch,) = description["state"]["epochs"]
+    del epoch["test_error"]
+    checkpoint.write(run / "state.safetensors", tensors, description)
+    said: list[str] = []
+    trainer.resume(run, on="cpu", echo=said.append)
+    told = "the last bits may differ from an undisturbed run's"
+    assert said[:2] == [f"{told}: precision: unknown before, float32 now", f"{told}: threads: unknown before, 1 now"]
+    trainer.train(tiny_recipe(), tmp_path / "undisturbed", on="cpu", echo=quiet)
+    one, other = ((folder / "model.safetensors").read_bytes() for folder in (run, tmp_path / "undisturbed"))
+    assert one == other
 
 
 def test_a_run_goes_on_as_deterministically_as_it_began(tmp_path: Path, tiny_recipe: Recipes, stop_at: "Stop") -> None:
