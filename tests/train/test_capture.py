@@ -70,7 +70,9 @@ def trained(one: Learner, sizes: Sequence[int]) -> tuple[list[float], dict[str, 
     return losses, {name: tensor.clone() for name, tensor in one.state().items()}
 
 
-@pytest.mark.parametrize("change", [(), ("network.dropout_scaling=test",), ("optimizer.label_smoothing=0.1",)])
+@pytest.mark.parametrize(
+    "change", [(), ("network.dropout_scaling=test",), ("optimizer.label_smoothing=0.1",), ("optimizer.kind=muon",)]
+)
 def test_replayed_passes_train_to_the_same_bytes_with_new_images_masks_and_a_smaller_last_batch(
     change: tuple[str, ...], tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,18 @@ def test_dropout_is_off_meanwhile_and_the_mode_is_left_as_it_was(
     assert {module.training for module in classifier.modules()} == {training}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_convolutions_compute_in_the_type_that_is_asked_for(
+    classifier: Classifier, images: torch.Tensor, dtype: torch.dtype
+) -> None:
+    seen: list[torch.dtype] = []
+    layers = classifier.network.weighted()
+    for layer in layers:
+        layer.register_forward_hook(lambda module, given, result: seen.append(result.dtype))
+    count_errors(classifier, images, torch.arange(37) % 10, dtype)
+    assert seen == [dtype] * len(layers)
+
+
 def test_bf16_counts_almost_the_same(classifier: Classifier, images: torch.Tensor) -> None:
     answers = classifier.eval()(images).logits.argmax(1)
     assert count_errors(classifier, images, answers, torch.bfloat16) <= 3

@@ -257,6 +257,21 @@ def test_the_test_curve_is_the_test_error_after_each_epoch_and_is_off_by_default
         assert {row["test_error"] for row in metrics(tmp_path / str(epochs))} == {""}
 
 
+def test_the_test_is_in_float32_and_the_curve_in_the_precision_of_the_training(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[torch.dtype] = []
+    count = trainer.count_errors
+
+    def recorded(classifier: Any, images: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> int:
+        counted.append(dtype)
+        return count(classifier, images, labels, dtype)
+
+    monkeypatch.setattr(trainer, "count_errors", recorded)
+    train(tiny_recipe("train.precision=bf16", "train.test_curve=true"), tmp_path / "run")
+    assert counted == [torch.bfloat16] * 3 + [torch.float32]
+
+
 def test_by_the_papers_rule_the_rate_falls_when_the_training_error_does_not(tmp_path: Path, tiny_recipe: Recipes) -> None:
     settings = ("schedule.kind=plateau", "schedule.patience=2", "schedule.average=0", "train.epochs=200", *LEARNS[1:])
     summary = train(tiny_recipe(*settings), tmp_path / "run")
