@@ -11,6 +11,7 @@ EXPECTED_SKIPS = (
     "no limit of memory can be set",
     "no bfloat16 in this processor",
     "no small disk can be mounted",
+    "no /proc/cpuinfo",
 )
 """Reasons that stand even under `--no-skips`: what a machine has not got, no installation brings."""
 

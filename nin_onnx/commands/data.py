@@ -24,18 +24,20 @@ def data(names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> None:
         if name not in DATASETS:
             raise UnknownNameError("data set", name, DATASETS)
     found: dict[str, list[dict[str, Any]]] = {}
+    lacking: dict[str, str] = {}
     for name in names or DATASETS:
         if names:
             download(name, data_dir)
         try:
             found[name] = [load(name, split, data_dir).describe() for split in ("train", "test")]
-        except (AbsentDataError, MissingExtraError):
+        except (AbsentDataError, MissingExtraError) as error:
             if names:
                 raise
             found[name] = []
+            lacking[name] = str(error) if isinstance(error, MissingExtraError) else f"absent: nin-onnx data {name}"
     if as_json:
         print_json({"datasets": found})
         return
     for name, splits in found.items():
         parts = [f"{part['images']:,} {part['split']} images, {part['provenance']}" for part in splits]
-        click.echo(f"{name:<8}  {'; '.join(parts) or f'absent: nin-onnx data {name}'}")
+        click.echo(f"{name:<8}  {'; '.join(parts) or lacking[name]}")

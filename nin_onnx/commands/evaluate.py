@@ -1,15 +1,13 @@
 """`nin-onnx eval`: from a model to the verdict on every runtime."""
 
-import math
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from nin_onnx import atomic
-from nin_onnx.commands.options import data_dir_option, json_option, print_json
+from nin_onnx.commands.options import FiniteRange, data_dir_option, json_option, print_json
 from nin_onnx.data import DATASETS, Dataset
 from nin_onnx.errors import AbsentDataError, MissingExtraError, ModelError
 from nin_onnx.runtimes.registry import RUNTIMES
@@ -29,16 +27,6 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
         if not os.access(path, os.X_OK) or Path(path).is_dir():
             self.fail(f"'{value}' should be NAME=PATH: a runtime and the Python that has it", param, ctx)
         return name, Path(path).absolute()
-
-
-class FiniteRange(click.FloatRange):
-    """Without nan, which no comparison finds out of range, and without infinity: with either, every check would pass."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number", param, ctx)
-        return number
 
 
 @click.command(name="eval", short_help="Judge a model on every runtime that is installed.")

@@ -1,12 +1,13 @@
 """What several commands share: their options, and how a result is printed as JSON."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["data_dir_option", "device_option", "json_option", "print_json", "set_option"]
+__all__ = ["FiniteRange", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 data_dir_option = click.option(
@@ -24,6 +25,16 @@ device_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40."
 )
+
+
+class FiniteRange(click.FloatRange):
+    """Without nan, which no comparison finds out of range, and without infinity: either is no limit, and fails no check."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import data_dir_option, device_option, json_option, print_json, set_option
+from nin_onnx.commands.options import FiniteRange, data_dir_option, device_option, json_option, print_json, set_option
 from nin_onnx.errors import CheckFailedError, Interrupted, MissingExtraError, UnknownNameError, require
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ LEDGER = Path("results")
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="MINUTES",
     help="Stop then, with everything saved; the last step, its save and a test may take some seconds more.",
 )

@@ -145,7 +145,18 @@ def _list(folder: Path, least: int = 2) -> dict[str, list[str]]:
         what = f"has the class folder '{found[0].name}' alone" if found else "has no class folders"
         expected = f"{LAYOUT}, of two classes or more" if least > 1 else LAYOUT
         raise DataError(f"'{folder}' {what}: expected {expected}: name another folder, or sort the images")
+    for named in (folder.resolve(), *found):
+        _check_name(named)
     return {class_folder.name: _files_in(class_folder) for class_folder in found}
+
+
+def _check_name(folder: Path) -> None:
+    """Raise `DataError` for a name that no card and no summary could tell."""
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(folder).decode(errors="backslashreplace")
+        raise DataError(f"'{shown}' should have a name in UTF-8, as labels are written: rename the folder") from error
 
 
 def _files_in(class_folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,3 +108,17 @@ def test_data_sets_are_listed_as_they_are_and_fetched_by_name(small_mnist: Path,
     assert re.fullmatch(r"digits +1,437 train images, official; 360 test images, official", digits)
     fetched = command("data", "digits", "--json")
     assert (fetched.status, list(json.loads(fetched.out)["datasets"])) == (0, ["digits"])
+
+
+def test_a_data_set_that_needs_a_package_is_listed_with_its_installation(
+    tmp_path: Path, command: "Command", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("scipy", "sklearn"):
+        monkeypatch.setitem(sys.modules, package, None)
+    listed = command("data", "--data-dir", tmp_path)
+    assert listed.status == 0
+    lines = listed.out.splitlines()
+    assert lines[-2:] == [
+        "svhn      the data set 'svhn' needs the package 'scipy': pip install 'nin-onnx[svhn]'",
+        "digits    the data set 'digits' needs the package 'scikit-learn': pip install 'nin-onnx[demo]'",
+    ]

@@ -1,5 +1,6 @@
 """A user's own images: which are found, how they are split, and what is said of a folder that is otherwise."""
 
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -209,6 +210,17 @@ def test_train_and_test_of_other_classes_are_refused_whichever_is_asked_for(tmp_
 def test_one_folder_for_train_and_test_is_refused(folder: Path) -> None:
     found = message(lambda: settings(folder, test_path=folder / "ant" / "..").load("test"))
     assert found == f"'{folder}' is given for training and for testing: name two folders, or leave test_path out"
+
+
+def test_a_name_that_no_card_could_hold_is_to_be_changed(folder: Path) -> None:
+    """In Latin-1: a byte that is no UTF-8 reaches Python as a surrogate."""
+    latin = os.fsdecode(b"caf\xe9")
+    (folder / "cat").rename(folder / latin)
+    expected = "should have a name in UTF-8, as labels are written: rename the folder"
+    assert message(lambda: settings(folder).load("train")) == rf"'{folder}/caf\xe9' {expected}"
+    assert message(lambda: settings(folder).load_all(("ant", "bee", "cat"))) == rf"'{folder}/caf\xe9' {expected}"
+    moved = fill(folder.with_name(latin))
+    assert message(lambda: settings(moved).load("train")) == rf"'{folder.parent}/caf\xe9' {expected}"
 
 
 @pytest.mark.parametrize(
