@@ -15,6 +15,7 @@ from nin_onnx import data
 from nin_onnx.errors import DataError, RecipeError, RunError
 from nin_onnx.train import trainer
 from nin_onnx.train.checkpoint import load_classifier
+from nin_onnx.train.evaluation import count_errors
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.preprocessing import Preprocessing
 from nin_onnx.train.recipe import Recipe
@@ -261,11 +262,10 @@ def test_the_test_is_in_float32_and_the_curve_in_the_precision_of_the_training(
     tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[torch.dtype] = []
-    count = trainer.count_errors
 
     def recorded(classifier: Any, images: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> int:
         counted.append(dtype)
-        return count(classifier, images, labels, dtype)
+        return count_errors(classifier, images, labels, dtype)
 
     monkeypatch.setattr(trainer, "count_errors", recorded)
     train(tiny_recipe("train.precision=bf16", "train.test_curve=true"), tmp_path / "run")
