@@ -9,7 +9,7 @@ import torch
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Recipe, Schedule
 
-__all__ = ["average_weights", "ended", "plateaus", "rate_factor", "warnings"]
+__all__ = ["average_weights", "ended", "plateaus", "rate_factor"]
 
 
 DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
@@ -51,17 +51,6 @@ def ended(recipe: Recipe, errors: Sequence[float], classes: int) -> bool:
     if len(errors) >= recipe.train.epochs:
         return True
     return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > DROPS
-
-
-def warnings(recipe: Recipe) -> list[str]:
-    """A line for what is allowed and hardly meant: drops of the rate that lie behind the last epoch."""
-    late = [drop for drop in recipe.schedule.drops if drop >= recipe.train.epochs]
-    if recipe.schedule.kind != "stepped" or not late:
-        return []
-    return [
-        f"the rate will not fall after epoch {', '.join(map(str, late))} (schedule.drops), since epoch {recipe.train.epochs} "
-        "is the last (train.epochs): set both"
-    ]
 
 
 def average_weights(average: Network, network: Network, decay: float, step: int) -> None:

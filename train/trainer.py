@@ -19,7 +19,7 @@ from nin_onnx.train.health import check_alive
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.network import Classifier
 from nin_onnx.train.randomness import Purpose, seeded
-from nin_onnx.train.recipe import Recipe
+from nin_onnx.train.recipe import Recipe, unmeant
 from nin_onnx.train.run import Epoch, Run
 from nin_onnx.train.state import Conditions, State
 from nin_onnx.train.summary import summarise
@@ -118,7 +118,7 @@ class _Training:
 
     def begin(self, seed: int) -> Self:
         """Fit the preprocessing, draw the first weights, and make the run's folder, from which the run can go on."""
-        for line in schedule.warnings(self.recipe):
+        for line in unmeant(self.recipe):
             self.echo(line)
         classifier = checkpoint.build_classifier(self.recipe, self.classes)
         if self.team.leads:

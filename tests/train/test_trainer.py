@@ -306,13 +306,6 @@ def test_preprocessing_is_fitted_where_the_images_are_before_it_moves_to_the_dev
     assert fitted == ["fit on cpu", "moved"]
 
 
-def test_a_drop_of_the_rate_behind_the_last_epoch_is_told(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    said: list[str] = []
-    recipe = tiny_recipe("schedule.kind=stepped", "schedule.drops=[2, 3, 200]")
-    trainer.train(recipe, tmp_path / "run", on="cpu", echo=said.append)
-    assert said[0].startswith("the rate will not fall after epoch 3, 200 (schedule.drops), since epoch 3 is the last")
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
 def test_a_training_runs_on_cuda(tmp_path: Path, tiny_recipe: Recipes) -> None:
     summary = trainer.train(tiny_recipe(*LEARNS), tmp_path / "run", on="cuda", echo=quiet)

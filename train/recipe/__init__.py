@@ -2,6 +2,7 @@
 
 from nin_onnx.train.recipe.reading import FOLDER, from_dict, load, promise, read, shipped, to_toml
 from nin_onnx.train.recipe.settings import Augmentation, Folder, Network, Optimizer, Promise, Recipe, Schedule, Train
+from nin_onnx.train.recipe.unmeant import unmeant
 
 __all__ = [
     "FOLDER",
@@ -19,4 +20,5 @@ __all__ = [
     "read",
     "shipped",
     "to_toml",
+    "unmeant",
 ]
