@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import columns, json_option, print_json
 from nin_onnx.models import find, shipped
 
 __all__ = ["models"]
@@ -42,10 +42,8 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json({"models": [asdict(row) for row in rows]})
         return
-    cells = [("model", "error %", "95 %", "of", "MB", "input", "classes", "licence", "variants"), *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    head = ("model", "error %", "95 %", "of", "MB", "input", "classes", "licence", "variants")
+    click.echo(columns([head, *map(_cells, rows)]))
 
 
 def _row(name: str, file: Path) -> Row:

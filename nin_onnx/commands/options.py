@@ -1,13 +1,14 @@
-"""What several commands share: their options, and how a result is printed as JSON."""
+"""What several commands share: their options, and how a result is printed, as JSON or in columns."""
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["FiniteRange", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
+__all__ = ["FiniteRange", "columns", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 data_dir_option = click.option(
@@ -40,3 +41,11 @@ class FiniteRange(click.FloatRange):
 def print_json(value: dict[str, Any]) -> None:
     """Print `value` as JSON on stdout."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def columns(rows: Sequence[Sequence[str]], left: int | None = None) -> str:
+    """A line for each of `rows`, the first `left` cells (all, where it is not given) aligned to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = ["<"] * len(widths[:left]) + [">"] * len(widths)
+    lines = ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=False)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)

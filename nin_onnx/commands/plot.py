@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import columns, json_option, print_json
 from nin_onnx.errors import require
 
 if TYPE_CHECKING:
@@ -53,10 +53,4 @@ def _table(comparisons: Sequence["Comparison"]) -> str:
     for one in comparisons:
         epochs = f"{one.first_epoch} - {one.last_epoch}"
         rows.append((one.run, one.error, epochs, f"{one.ours:.2f}", f"{one.paper:.2f}", f"{one.difference:+.2f}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
-        cells += [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        lines.append("  ".join(cells))
-    return "\n".join(lines)
+    return columns(rows, left=3)

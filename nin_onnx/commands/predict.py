@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from nin_onnx.commands.options import json_option, print_json
 from nin_onnx.errors import NinOnnxError
+from nin_onnx.images import Fit
 from nin_onnx.printable import printable
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     metavar="HEIGHT WIDTH",
     help="Of a graph that takes images of any size.  [default: the card's]",
 )
-@click.option("--fit", type=click.Choice(["stretch", "crop"]), help="How images come to the model's size.  [default: the card's]")
+@click.option("--fit", type=click.Choice(get_args(Fit)), help="How images come to the model's size.  [default: the card's]")
 @click.option("--provider", "providers", multiple=True, help="ONNX Runtime's, the preferred one first.  [default: the CPU's]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with.  [default: one for each core]")
 @json_option
@@ -64,7 +65,7 @@ def predict(
     mean: float | list[float] | None,
     std: float | list[float] | None,
     size: tuple[int, int] | None,
-    fit: str | None,
+    fit: Fit | None,
     providers: tuple[str, ...],
     threads: int | None,
     as_json: bool,
@@ -83,7 +84,7 @@ def predict(
         mean=mean,
         std=std,
         size=size,
-        fit=fit,  # type: ignore[arg-type] # one of the choices
+        fit=fit,
         providers=providers or ("CPUExecutionProvider",),
         threads=threads,
     )
@@ -110,8 +111,10 @@ def predict(
 
 def _answers(classifier: "Classifier", images: Sequence[Path]) -> "Iterator[Prediction]":
     """The predictions one after another, so that the first are there before the last are read."""
+    from nin_onnx.classifier import BATCH
+
     waiting = iter(images)
-    while some := list(islice(waiting, 32)):
+    while some := list(islice(waiting, BATCH)):
         yield from classifier.batch(some)
 
 

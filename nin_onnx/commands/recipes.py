@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import columns, json_option, print_json
 
 __all__ = ["recipes"]
 
@@ -38,10 +38,7 @@ def recipes(as_json: bool) -> None:
     if as_json:
         print_json({"recipes": [asdict(row) for row in rows]})
         return
-    cells = [("recipe", "paper %", "where", "measured %", "cost", "epochs", "PFLOP"), *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    click.echo(columns([("recipe", "paper %", "where", "measured %", "cost", "epochs", "PFLOP"), *map(_cells, rows)]))
 
 
 def _row(name: str) -> Row:

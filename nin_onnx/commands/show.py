@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.commands.options import columns, json_option, print_json
 from nin_onnx.graph import graph_inputs
 from nin_onnx.printable import printable
 
@@ -151,12 +151,9 @@ def _print_layers(before: "Sequence[GraphLayer]", network: "Sequence[GraphLayer]
     rows += [_row(layer) for layer in network]
     rows += [("network", "", "", _number(totals["parameters"]), _number(totals["multiply_adds"]))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[1] = min(widths[1], WIDTH - sum(widths) + widths[1] - 8)
-    for row in rows:
-        cells = [cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(row, widths, strict=True)]
-        left = [f"{cell:<{width}}" for cell, width in zip(cells[:3], widths[:3], strict=True)]
-        right = [f"{cell:>{width}}" for cell, width in zip(cells[3:], widths[3:], strict=True)]
-        click.echo(printable("  ".join([*left, *right]).rstrip()))
+    room = WIDTH - 8 - sum(widths) + widths[1]  # for the operators, beside four gaps of 2
+    shown = [(name, some if len(some) <= room else f"{some[: room - 1]}…", *others) for name, some, *others in rows]
+    click.echo(columns([tuple(map(printable, row)) for row in shown], left=3))
 
 
 def _row(layer: "GraphLayer") -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 from nin_onnx.architecture import Architecture, architecture
+from nin_onnx.images import Fit
 
 __all__ = ["FROM_FOLDER", "Augmentation", "Folder", "Network", "Optimizer", "Promise", "Range", "Recipe", "Schedule", "Train"]
 
@@ -69,7 +70,7 @@ class Folder:
     height: Count | None = None
     """In pixels, as `width`; the architecture's where it is not named."""
     width: Count | None = None
-    fit: Literal["stretch", "crop"] = "stretch"
+    fit: Fit = "stretch"
     """`stretch`: to that size. `crop`: the shorter side to that size, and the middle of the longer one."""
 
 
