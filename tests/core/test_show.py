@@ -143,10 +143,12 @@ def test_a_label_with_a_comma_is_told_from_two_labels(printed: Callable[..., str
 def test_what_a_file_says_does_not_steer_the_terminal(printed: Callable[..., str], tmp_path: Path) -> None:
     file = changed(tmp_path / "loud.onnx", labels=("\x1b[2J", "\x9b31m"), name="\x1b]0;a title\x07")
     model = onnx.load(file)
-    model.graph.node[2].name = "\x1b[31m"
+    model.graph.node[2].name = "\x1b[31m\nlicence"  # and no line of its own
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "\x1b[1A"
     onnx.save(model, file)
-    assert not {"\x1b", "\x9b", "\x07"} & {*printed("show", file)}
+    text = printed("show", file)
+    assert not {"\x1b", "\x9b", "\x07"} & {*text}
+    assert [line.split()[1:] for line in text.splitlines() if line.startswith("licence")] == [["Apache-2.0"]]
 
 
 def test_an_output_that_is_no_array_is_named_by_its_kind(told: Callable[..., Any], tmp_path: Path) -> None:
