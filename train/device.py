@@ -33,7 +33,8 @@ def set_up(device: torch.device, *, deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS may take another path each time
-        torch.use_deterministic_algorithms(True)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # a training before this one may have asked for them
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:

@@ -33,6 +33,8 @@ class Learner:
         device: torch.device,
         team: Team | None = None,
         echo: Callable[[str], None] = lambda line: None,
+        *,
+        deterministic: bool = False,
     ) -> None:
         self.recipe, self.device, self.team = recipe, device, team or Team()
         self.dtype = precision(recipe.train.precision, device)
@@ -53,7 +55,7 @@ class Learner:
             parallel(torch.zeros(1, *self.network.architecture.input, device=device)).sum().backward()
             parallel.zero_grad()
         # Deterministic runs go without, so that a resumed one, which begins with other passes, ends with the same bytes.
-        alone = self.team.size == 1 and device.type == "cuda" and not torch.are_deterministic_algorithms_enabled()
+        alone = self.team.size == 1 and device.type == "cuda" and not deterministic
         self.captured = (
             Captured(self._forward_backward, list(self.network.parameters()), recipe.train.batch_size, echo) if alone else None
         )

@@ -16,7 +16,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from nin_onnx.train.recipe import Recipe
 
 __all__ = ["Epoch", "Run"]
 
+LOCK = ".lock"  # in the folder while a process trains there, and after one that was killed, whose lock is gone with it
 NOT_ALWAYS = ("validation_error", "test_error")  # columns with gaps, and older files lack some
 
 
@@ -65,23 +67,54 @@ class Run:
     def preprocessing(self) -> Path:
         return self.folder / "preprocessing.safetensors"
 
+    @property
+    def _typed(self) -> str:
+        """The folder as it is typed in a command."""
+        return shlex.quote(str(self.folder))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training here, and remove the folder if nothing is in it at the end.
+
+        Raises `RunError` where another process does. On a disk that knows no locks nothing is kept from it.
+        """
+        from filelock import FileLock, Timeout  # comes with torch; a run is read without it
+
+        path = self.folder / LOCK
+        lock = FileLock(path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(f"'{self.folder}' is being trained by another process: wait for it, or stop it first") from error
+        except OSError:
+            pass  # where nothing can be written, that says so which is to be kept
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)  # while it is locked: once it is not, it may be another's
+            lock.release()
+            with contextlib.suppress(OSError):  # the folder holds something
+                self.folder.rmdir()
+
     def check_new(self) -> None:
         """Raise `RunError` unless the folder is absent, empty, or what a run that was killed while it began has left."""
         if self.folder.exists() and not (self.folder.is_dir() and self._begun_at_most()):
-            resume = f", or go on with it: nin-onnx train --resume {self.folder}" if self.state.exists() else ""
+            resume = f", or go on with it: nin-onnx train --resume {self._typed}" if self.state.exists() else ""
             raise RunError(f"'{self.folder}' is there already, and nothing is overwritten: choose another --out{resume}")
 
     def _begun_at_most(self) -> bool:
         """Whether all that the folder holds is what `create` wrote, the preprocessing first."""
-        files = [path for path in self.folder.iterdir() if not path.match(".*.part")]
+        files = [path for path in self.folder.iterdir() if path.name != LOCK and not path.match(".*.part")]
         return not files or (self.preprocessing in files and {*files} <= {self.preprocessing, self.folder / "recipe.toml"})
 
     def check_resumable(self) -> None:
         """Raise `RunError` unless the run can go on."""
         if self.model.exists():
-            raise RunError(f"the run '{self.folder}' has ended: nin-onnx export {self.folder}")
+            raise RunError(f"the run '{self.folder}' has ended: nin-onnx export {self._typed}")
         if not self.folder.is_dir():
-            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self.folder}")
+            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self._typed}")
         if not self.state.exists():
             raise RunError(f"'{self.folder}' holds no state.safetensors to resume from: train it afresh with another --out")
 
@@ -97,8 +130,6 @@ class Run:
         for file in (self.state, self.preprocessing, self.folder / "recipe.toml", self.folder / "metrics.csv"):
             file.unlink(missing_ok=True)
         self.clear()
-        with contextlib.suppress(OSError):  # the folder holds something else
-            self.folder.rmdir()
 
     def clear(self) -> None:
         """Remove what a process that was killed while it wrote has left behind."""
@@ -115,9 +146,9 @@ class Run:
         if self.model.exists():
             return self.model
         if self.state.exists():
-            raise RunError(f"the run '{self.folder}' has not ended: finish it with nin-onnx train --resume {self.folder}")
+            raise RunError(f"the run '{self.folder}' has not ended: finish it with nin-onnx train --resume {self._typed}")
         what = "holds no checkpoint (model.safetensors)" if self.folder.is_dir() else "is no run folder"
-        raise RunError(f"'{self.folder}' {what}: make one with nin-onnx train RECIPE --out {self.folder}")
+        raise RunError(f"'{self.folder}' {what}: make one with nin-onnx train RECIPE --out {self._typed}")
 
     def write_metrics(self, epochs: list[Epoch]) -> None:
         """Write `metrics.csv`, whole."""
@@ -131,7 +162,7 @@ class Run:
         """The epochs that `metrics.csv` holds, one at least, of a run that has ended or is under way; raises `RunError`."""
         file = self.folder / "metrics.csv"
         if not (self.folder / "recipe.toml").is_file():
-            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self.folder}")
+            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self._typed}")
         try:
             text = file.read_text(encoding="utf-8")
             reader = csv.DictReader(io.StringIO(text), strict=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nin_onnx import atomic
-from nin_onnx.errors import RunError
-from nin_onnx.train import team, trainer
+from nin_onnx.errors import RunError, TrainingError
+from nin_onnx.train import device, team, trainer
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Run
 from nin_onnx.train.summary import over_seeds
@@ -29,16 +29,28 @@ def train_seeds(
     """Train `recipe` with each of `seeds` into `folder`/seedN, and write and return their summary.
 
     Runs that have ended are left as they are and those that were interrupted go on, so the same call can be given again.
-    Raises what `train` raises, and `RunError` where `folder` holds another recipe's runs.
+    A network that dies does not stop the others: the summary's `died` has the reason of each, by its seed. Raises what
+    `train` raises, `TrainingError` only where all died, and `RunError` where `folder` holds another recipe's runs.
     """
     how: dict[str, Any] = {"data_dir": data_dir, "on": on, "deterministic": deterministic, "echo": echo}
-    summaries = []
-    for seed in seeds:
-        if team.leads():
-            echo(f"seed {seed}")
-        summaries.append(train_whatever_is_left(recipe, folder / f"seed{seed}", seed, **how))
-    summary = over_seeds(summaries)
-    if team.leads():
+    summaries: list[dict[str, Any]] = []
+    died: dict[str, str] = {}
+    where = device.choose(on)
+    device.set_up(where, deterministic=deterministic)
+    with team.joined(where) as members:
+        for seed in seeds:
+            if members.leads:
+                echo(f"seed {seed}")
+            try:
+                summaries.append(train_whatever_is_left(recipe, folder / f"seed{seed}", seed, **how))
+            except TrainingError as error:  # in a team all raise it together
+                died[str(seed)] = str(error)
+                if members.leads:
+                    echo(f"failed: {error}")
+    if not summaries:
+        raise TrainingError(f"no seed lived: {'; '.join(f'{seed}: {reason}' for seed, reason in died.items())}")
+    summary = {**over_seeds(summaries), "died": died}
+    if members.leads:
         atomic.write_text(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import textwrap
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed
 
-from nin_onnx.errors import TrainingError
+from nin_onnx.errors import Interrupted, NinOnnxError, TrainingError
 
 __all__ = ["Team", "joined", "leads"]
 
@@ -34,6 +35,15 @@ class Team:
     def leads_its_machine(self) -> bool:
         """Whether this is the process that downloads."""
         return self.size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+
+    @property
+    def launcher(self) -> tuple[str, ...]:
+        """What starts such a team again, up to the command of `nin-onnx`."""
+        if self.size == 1:
+            return ("nin-onnx",)
+        machines, each = os.environ.get("GROUP_WORLD_SIZE", "1"), os.environ.get("LOCAL_WORLD_SIZE", str(self.size))
+        several = ("--nnodes", machines, "--rdzv-backend", "c10d", "--rdzv-endpoint", "HOST") if machines != "1" else ()
+        return ("torchrun", *several, "--nproc-per-node", each, "-m", "nin_onnx")
 
     def part(self, count: int) -> slice:
         """Which of `count` things in a row fall to this process."""
@@ -75,30 +85,63 @@ class Team:
 
 def leads() -> bool:
     """Whether this process speaks for the training: the first of a team, or one alone."""
-    return os.environ.get("RANK", "0") == "0"
+    return not _launched() or os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Team]:
-    """The team of this process; one that ends takes the others with it, each with its reason (`TrainingError`)."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun did not start this
+    """The team of this process, the same one for a call within another.
+
+    A process that ends takes the others with it, each with its reason (`TrainingError`). Raises `NinOnnxError` where they
+    do not find each other.
+    """
+    if not _launched():
         yield Team()
         return
-    if device.type == "cuda":
-        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
-    else:
-        distributed.init_process_group("gloo", timeout=PATIENCE)
-    team = Team(distributed.get_rank(), distributed.get_world_size())
+    if distributed.is_initialized():  # a second group would find the addresses of the first one under its own keys
+        yield _present()
+        return
+    _meet(device)
+    team = _present()
     try:
         yield team
     except BaseException as error:
-        if device.type == "cpu":  # with NCCL this may wait for processes that never come; torchrun ends those
+        # With NCCL, one that leaves may wait for those that never come, until torchrun ends it.
+        if device.type == "cpu" or _together(error):
             traceback.clear_frames(error.__traceback__)
             _leave()
         if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(f"process {team.rank} lost another one of this training: that one says why") from error
         raise
     _leave()
+
+
+def _launched() -> bool:
+    """Whether torchrun started this; other launchers set a RANK too, of processes that know nothing of each other here."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _meet(device: torch.device) -> None:
+    try:
+        if device.type == "cuda":
+            distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
+        else:
+            distributed.init_process_group("gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        reason = textwrap.shorten(str(error), 200)
+        raise NinOnnxError(f"this process could not join the others of its training ({reason}): start them all again") from error
+
+
+def _present() -> Team:
+    return Team(distributed.get_rank(), distributed.get_world_size())
+
+
+def _together(error: BaseException) -> bool:
+    """Whether all processes end by this in the same step: a stop they agreed on, or the death of the network they share.
+
+    A second Ctrl-C, which stops one of them at once, is the cause of its `Interrupted`.
+    """
+    return isinstance(error, Interrupted | TrainingError) and error.__cause__ is None
 
 
 def _leave() -> None:

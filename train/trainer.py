@@ -1,5 +1,6 @@
 """The training loop: a recipe in, a run folder with a trained classifier out."""
 
+import contextlib
 import math
 import shlex
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from nin_onnx.data import Dataset
 from nin_onnx.errors import Interrupted, TrainingError
@@ -57,8 +59,9 @@ def train(
     with team.joined(where) as members:
         run.check_new()  # before the data, which may have to be downloaded
         members.wait()  # all have looked before the leader writes
-        # Nothing here may outlive the team, so it has no name.
-        return _Training(recipe, run, data_dir, where, deterministic, members, echo).begin(seed).finish(deadline)
+        with run.locked() if members.leads else contextlib.nullcontext():
+            # Nothing here may outlive the team, so it has no name.
+            return _Training(recipe, run, data_dir, on, deterministic, members, echo).begin(seed).finish(deadline)
 
 
 def resume(
@@ -77,17 +80,18 @@ def resume(
     run, where = Run(folder), device.choose(on)
     run.check_resumable()
     device.set_up(where, deterministic=deterministic)
-    with team.joined(where) as members:
-        return _Training(run.recipe(), run, data_dir, where, deterministic, members, echo).restore().finish(deadline)
+    with team.joined(where) as members, run.locked() if members.leads else contextlib.nullcontext():
+        return _Training(run.recipe(), run, data_dir, on, deterministic, members, echo).restore().finish(deadline)
 
 
 class _Training:
     """A run under way: its images, its learner, and its place, with what the steps of the epoch add up to."""
 
     def __init__(
-        self, recipe: Recipe, run: Run, data_dir: Path | None, on: torch.device, deterministic: bool, members: Team, echo: Echo
+        self, recipe: Recipe, run: Run, data_dir: Path | None, on: str, deterministic: bool, members: Team, echo: Echo
     ) -> None:
-        self.recipe, self.run, self.device, self.team = recipe, run, on, members
+        self.recipe, self.run, self.device, self.team = recipe, run, device.choose(on), members
+        self.flags = _flags(data_dir, on, deterministic)
         self.echo: Echo = echo if members.leads else lambda line: None
         if not members.leads_its_machine:
             members.wait()  # until what is absent has been downloaded
@@ -99,20 +103,20 @@ class _Training:
         examples.check(recipe, self.dataset, members.size)
         cut = len(self.dataset) - max(recipe.train.validation, self.dataset.held_out)
         self.trained_on = self.dataset[:cut]
-        self.images, self.labels = examples.to_device(self.trained_on, on)
+        self.images, self.labels = examples.to_device(self.trained_on, self.device)
         self.held_out = self._part(self.dataset[len(self.dataset) - recipe.train.validation :])
         self.curve = self._part(self.test) if self.test is not None and recipe.train.test_curve else None
         self.classes = len(self.dataset.classes)
         self.steps_per_epoch = math.ceil(cut / recipe.train.batch_size)
         self.conditions = Conditions(
             dataset=self.dataset.fingerprint,
-            precision=str(device.precision(recipe.train.precision, on)).removeprefix("torch."),
+            precision=str(device.precision(recipe.train.precision, self.device)).removeprefix("torch."),
             deterministic=deterministic,
-            device=torch.cuda.get_device_name(on) if on.type == "cuda" else "cpu",
+            device=torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
             processes=members.size,
             threads=torch.get_num_threads(),
         )
-        self.loss, self.wrong = (torch.zeros((), device=on) for _ in range(2))
+        self.loss, self.wrong = (torch.zeros((), device=self.device) for _ in range(2))
         self.saved = time.monotonic()
         self.new = False
 
@@ -124,7 +128,7 @@ class _Training:
         if self.team.leads:
             classifier.preprocessing.fit(torch.from_numpy(self.trained_on.images))
             self.run.create(self.recipe, lambda path: checkpoint.write(path, classifier.preprocessing.state_dict(), {}))
-        self.learner = Learner(self.recipe, classifier, self.device, self.team, self.echo)
+        self.learner = self._learner(classifier)
         self.team.share(self.learner.preprocessing.buffers())
         self.learner.begin(seed)
         self.state, self.new = State(seed), True
@@ -147,14 +151,11 @@ class _Training:
         try:
             sums = tensors.pop("sums").to(self.device)
             classifier.preprocessing.load_state_dict(fitted)
-            self.learner = Learner(self.recipe, classifier, self.device, self.team, self.echo)
+            self.learner = self._learner(classifier)
             self.learner.restore(tensors, self.state.seed)
         except (KeyError, ValueError, RuntimeError) as error:
             raise state.unusable(self.run, error) from error
-        if len(sums) == self.team.size:
-            self.loss, self.wrong = sums[self.team.rank]
-        elif self.team.leads:  # other processes than before: the leader takes what all had
-            self.loss, self.wrong = sums.sum(0)
+        self.loss, self.wrong = _own(sums, self.team)
         self.team.wait()  # all have read before the leader writes
         if self.team.leads:
             self.run.clear()
@@ -162,6 +163,10 @@ class _Training:
             self.echo(f"the last bits may differ from an undisturbed run's: {line}")
         self.echo(f"resumed {self._place()}")
         return self
+
+    def _learner(self, classifier: Classifier) -> Learner:
+        deterministic = self.conditions.deterministic
+        return Learner(self.recipe, classifier, self.device, self.team, self.echo, deterministic=deterministic)
 
     def finish(self, deadline: float) -> dict[str, Any]:
         """Train what is left, test, and write what came out."""
@@ -279,8 +284,22 @@ class _Training:
         return f"after epoch {done} of {total}"
 
     def _interrupted(self) -> Interrupted:
-        launch = "nin-onnx" if self.team.size == 1 else f"torchrun --nproc-per-node {self.team.size} -m nin_onnx"
-        flags = " --deterministic" if self.conditions.deterministic else ""
-        return Interrupted(
-            f"stopped {self._place()}: go on with {launch} train --resume {shlex.quote(str(self.run.folder))}{flags}"
-        )
+        command = (*self.team.launcher, "train", "--resume", str(self.run.folder), *self.flags)
+        return Interrupted(f"stopped {self._place()}: go on with {shlex.join(command)}")
+
+
+def _flags(data_dir: Path | None, on: str, deterministic: bool) -> list[str]:
+    """The options that a run is resumed with, since it keeps none of them."""
+    flags = ["--device", on] if on != "auto" else []
+    if data_dir is not None:
+        flags += ["--data-dir", str(data_dir)]
+    return [*flags, "--deterministic"] if deterministic else flags
+
+
+def _own(sums: Tensor, members: Team) -> Tensor:
+    """What this process has of `sums` [processes, 2], of loss and errors: its own, or an even part where others wrote them."""
+    if len(sums) == members.size:
+        return sums[members.rank]
+    loss, wrong = sums.sum(0)
+    part = members.part(int(wrong))  # of whole errors, so that their sum is exact
+    return torch.stack([loss / members.size, torch.full_like(wrong, part.stop - part.start)])

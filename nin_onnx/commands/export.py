@@ -1,5 +1,6 @@
 """`nin-onnx export`: from a run folder to one ONNX file, and to variants of it."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -83,4 +84,4 @@ def export(
     for made in result.variants:
         judged = f"against fp32 on validation images: {made.comparison}" if made.comparison else "the same answers bit for bit"
         click.echo(f"{made.model}  {made.size / 1e6:.2f} MB, {made.size / result.size:.3f} × fp32, {judged}")
-    click.echo(f"next: nin-onnx eval {result.model.parent}")
+    click.echo(f"next: nin-onnx eval {shlex.quote(str(result.model.parent))}")

@@ -1,12 +1,13 @@
 """`nin-onnx train`: from a recipe to a run folder."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nin_onnx.commands.options import data_dir_option, device_option, json_option, print_json, set_option
-from nin_onnx.errors import require
+from nin_onnx.errors import TrainingError, require
 
 __all__ = ["train"]
 
@@ -85,7 +86,9 @@ def train(
         click.echo(_over_seeds(summary))
     else:
         click.echo(_trained(summary))
-        click.echo(f"next: nin-onnx export {folder}")
+        click.echo(f"next: nin-onnx export {shlex.quote(str(folder))}")
+    if died := summary.get("died"):
+        raise TrainingError(f"seeds that died, and are no part of the mean: {', '.join(died)}")
 
 
 def _over_seeds(summary: dict[str, Any]) -> str:

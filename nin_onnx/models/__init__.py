@@ -1,5 +1,6 @@
 """The models that ship with nin-onnx, each a folder as `nin-onnx export` writes it."""
 
+import shlex
 from pathlib import Path
 
 from nin_onnx.errors import ModelError
@@ -28,5 +29,5 @@ def find(model: str) -> Path:
     if not path.exists() and model.split("/")[0] in shipped() and file.is_file():
         return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # a short path reads better in a report
     if path.is_dir():
-        raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export {model}")
+        raise ModelError(f"the folder '{model}' holds no model.onnx: make one with nin-onnx export {shlex.quote(model)}")
     raise ModelError(f"there is no file '{model}', and no shipped model of that name (shipped: {', '.join(shipped())})")

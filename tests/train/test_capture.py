@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nin_onnx.train import capture, checkpoint
 from nin_onnx.train.capture import Captured
+from nin_onnx.train.device import set_up
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.recipe import Recipe
 
@@ -123,11 +124,11 @@ def test_what_cannot_be_captured_is_told_once_and_trained_without(tiny_recipe: R
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
-def test_a_cuda_graph_is_captured_checked_and_used(tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)  # another test may have asked for them
+def test_a_cuda_graph_is_captured_checked_and_used(tiny_recipe: Recipes) -> None:
     told: list[str] = []
     recipe = tiny_recipe("network.dropout=0.5")
     device = torch.device("cuda")
+    set_up(device, deterministic=False)  # another test may have asked for it
     learners = [Learner(recipe, checkpoint.build_classifier(recipe), device, echo=told.append) for _ in range(2)]
     learners[1].captured = None
     losses = []

@@ -1,5 +1,7 @@
 """Device and precision."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,25 @@ def test_cuda_without_a_gpu_is_refused_with_the_way_out(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(NinOnnxError, match=r"^the device 'cuda' is not here: .*; use --device cpu$"):
         device.choose("cuda")
+
+
+@pytest.fixture
+def settings_of_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a training sets for CUDA in the whole process is put back."""
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.backends.cudnn.flags():
+        yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.usefixtures("settings_of_cuda")
+def test_a_training_after_a_deterministic_one_is_not_deterministic_too() -> None:
+    for deterministic in (True, False):
+        device.set_up(torch.device("cuda", 0), deterministic=deterministic)
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        assert torch.backends.cudnn.benchmark is not deterministic
 
 
 def test_a_precision_that_is_named_is_taken() -> None:

@@ -1,16 +1,25 @@
 """A run's folder: what may be made, what is there, what is said where it is not."""
 
 import csv
+import errno
 import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from nin_onnx.errors import RunError
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Epoch, Run
+
+ROOT = Path(__file__).parents[2]
 
 
 def fitted(path: Path) -> None:
@@ -55,6 +64,59 @@ def test_what_a_run_left_that_was_killed_while_it_began_is_no_hindrance(
     run.create(tiny_recipe(), fitted)
     assert run.recipe() == tiny_recipe()
     assert {path.name for path in run.folder.iterdir()} == {"recipe.toml", "preprocessing.safetensors"}
+
+
+def test_a_run_is_trained_by_one_at_a_time_and_its_lock_does_not_stay(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    with run.locked():
+        (run.folder / "recipe.toml").touch()
+        with pytest.raises(RunError, match=r"^'.*run' is being trained by another process: wait for it, or stop it first$"):
+            Run(run.folder).locked().__enter__()
+    assert [path.name for path in run.folder.iterdir()] == ["recipe.toml"]
+    with run.locked():
+        pass
+
+
+def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    with Run(tmp_path / "run").locked():
+        assert (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_is_killed_leaves_no_run_locked(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
+    run = Run(tmp_path / "run")
+    code = """
+import os, pathlib, signal, sys
+from nin_onnx.train.run import Run
+with Run(pathlib.Path(sys.argv[1])).locked():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(run.folder)], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == -signal.SIGKILL
+    assert [*run.folder.iterdir()]  # what it could not remove
+    with run.locked():
+        run.create(tiny_recipe(), fitted)
+    assert {path.name for path in run.folder.iterdir()} == {"recipe.toml", "preprocessing.safetensors"}
+
+
+def test_on_a_disk_without_locks_a_run_is_trained_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(FileLock, "acquire", none)
+    with Run(tmp_path / "run").locked():
+        (tmp_path / "run" / "recipe.toml").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.toml"]
+
+
+def test_a_folder_with_a_space_is_one_word_in_the_commands_that_are_told(tmp_path: Path) -> None:
+    run = Run(tmp_path / "my runs" / "a")
+    run.folder.mkdir(parents=True)
+    for told, prepare in ((run.trained, run.state.touch), (run.check_resumable, run.model.touch)):
+        prepare()
+        with pytest.raises(RunError) as raised:
+            told()
+        assert shlex.split(str(raised.value).rpartition("nin-onnx ")[2])[-1] == str(run.folder)
 
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:

@@ -2,14 +2,18 @@
 
 import json
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from nin_onnx.errors import Interrupted, RunError
+from nin_onnx import cli
+from nin_onnx.errors import Interrupted, RunError, TrainingError
 from nin_onnx.train import trainer
+from nin_onnx.train.learner import Learner
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.seeds import train_seeds
 
@@ -72,6 +76,57 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
     for seed in range(3):
         one, other = (tmp_path / folder / f"seed{seed}" / "model.safetensors" for folder in ("runs", "undisturbed"))
         assert one.read_bytes() == other.read_bytes()
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, seeds: set[int]) -> None:
+    """The networks of `seeds` come to life without a gradient."""
+    begin = Learner.begin
+
+    def begun(self: Learner, seed: int) -> None:
+        begin(self, seed)
+        if seed in seeds:
+            with torch.no_grad():
+                self.network.get_parameter("conv1.bias").fill_(-1000)
+
+    monkeypatch.setattr(Learner, "begin", begun)
+
+
+LONG = ("train.epochs=6", "schedule.average=0")  # a network is called dead after 20 steps
+
+
+def test_a_seed_that_dies_does_not_stop_the_others(tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying(monkeypatch, {0, 2})
+    summary = train(tiny_recipe(*LONG), tmp_path / "runs", range(4))
+    assert summary["seeds"] == [1, 3]
+    assert summary["test_error"]["each"] == [run["test"]["error"] for run in summary["runs"]]
+    assert [*summary["died"]] == ["0", "2"]
+    assert all(reason.startswith("the network is dead at step ") for reason in summary["died"].values())
+    assert json.loads((tmp_path / "runs" / "summary.json").read_text()) == json.loads(json.dumps(summary))
+
+
+def test_where_every_seed_dies_the_reasons_are_told(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying(monkeypatch, {0, 1})
+    with pytest.raises(TrainingError, match=r"^no seed lived: 0: the network is dead at step .*; 1: the network is dead at"):
+        train(tiny_recipe(*LONG), tmp_path / "runs", range(2))
+    assert not (tmp_path / "runs" / "summary.json").exists()
+
+
+def test_the_command_ends_as_failed_where_a_seed_died_and_tells_the_others(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dying(monkeypatch, {1})
+    tiny_recipe()
+    settings = [part for setting in LONG for part in ("--set", setting)]
+    line = ["train", str(tmp_path / "tiny.toml"), "--seeds", "3", *settings, "--device", "cpu", "--out", str(tmp_path / "runs")]
+    monkeypatch.setattr(sys, "argv", ["nin-onnx", *line])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert end.value.code == 1
+    assert said.err == "error: seeds that died, and are no part of the mean: 1\n"
+    assert " over 2 seeds: " in said.out.splitlines()[-1]
 
 
 def test_runs_of_another_recipe_are_not_mixed_in(tmp_path: Path, tiny_recipe: Recipes) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import distributed
 
+from nin_onnx.errors import Interrupted, NinOnnxError, TrainingError
+from nin_onnx.train import team
 from nin_onnx.train.team import Team
 
+CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python")
 
@@ -84,6 +90,128 @@ def test_the_parts_of_a_team_are_the_whole_in_order_and_differ_by_one_at_most(co
     parts = [range(count)[Team(rank, size).part(count)] for rank in range(size)]
     assert [number for part in parts for number in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a team of one that torchrun started, and gloo stands for NCCL."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    begin = distributed.init_process_group
+    place: dict[str, Any] = {"init_method": f"file://{tmp_path}/meeting", "rank": 0, "world_size": 1}
+    monkeypatch.setattr(distributed, "init_process_group", lambda *given, **more: begin("gloo", **place))
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_team_within_a_team_is_the_same_one_and_ends_with_the_outer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with team.joined(CPU) as outer:
+        monkeypatch.setattr(distributed, "init_process_group", None)  # torch's store would mix up a second one
+        for _ in range(2):
+            with team.joined(CPU) as inner:
+                assert inner == outer
+            assert distributed.is_initialized()
+    assert not distributed.is_initialized()
+
+
+def at_once() -> Interrupted:
+    """What a second Ctrl-C becomes, in the one process that had it."""
+    error = Interrupted("stopped at step 3")
+    error.__cause__ = KeyboardInterrupt()
+    return error
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    ("error", "together"),
+    [(Interrupted("stopped"), True), (TrainingError("dead"), True), (at_once(), False), (ValueError("on fire"), False)],
+    ids=["stopped", "dead", "stopped at once", "fault"],
+)
+def test_on_cuda_only_those_that_end_together_wait_for_each_other(kind: str, error: Exception, together: bool) -> None:
+    try:
+        with pytest.raises(type(error)), team.joined(torch.device(kind, 0)):
+            raise error
+        assert distributed.is_initialized() == (kind == "cuda" and not together)
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def test_processes_that_do_not_meet_are_told_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": "0", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}
+        for name, value in place.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
+        with (
+            pytest.raises(NinOnnxError, match=r"^this process could not join the others of its training \(.*\): start them all"),
+            team.joined(CPU),
+        ):
+            pass
+
+
+def test_a_rank_without_torchrun_is_no_place_in_a_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes sets one for each of its pods, say."""
+    monkeypatch.setenv("RANK", "1")
+    with team.joined(CPU) as members:
+        assert members.leads
+    assert team.leads()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert not team.leads()
+
+
+@pytest.mark.parametrize(
+    ("members", "place", "expected"),
+    [
+        (Team(), {}, "nin-onnx"),
+        (Team(1, 3), {"LOCAL_WORLD_SIZE": "3", "GROUP_WORLD_SIZE": "1"}, "torchrun --nproc-per-node 3 -m nin_onnx"),
+        (
+            Team(9, 16),
+            {"LOCAL_WORLD_SIZE": "8", "GROUP_WORLD_SIZE": "2"},
+            "torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST --nproc-per-node 8 -m nin_onnx",
+        ),
+    ],
+    ids=["one process", "one machine", "two machines"],
+)
+def test_a_team_is_started_again_as_it_was(
+    members: Team, place: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert " ".join(members.launcher) == expected
+
+
+SEEDS = """
+# Trains the digits; the network of seed 1 comes to life without a gradient.
+import sys, torch
+from nin_onnx import cli
+from nin_onnx.train import learner
+
+begin = learner.Learner.begin
+def begun(self, seed):
+    begin(self, seed)
+    if seed == 1:
+        with torch.no_grad():
+            self.network.get_parameter("conv1.bias").fill_(-1000)
+learner.Learner.begin = begun
+sys.argv[0] = "nin-onnx"
+cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_processes_train_seed_after_seed_though_one_dies(tmp_path: Path) -> None:
+    arguments = ("train", "digits", "--seeds", "3", "--set", "train.epochs=2", "--out", str(tmp_path / "runs"))
+    done = run((*TORCHRUN, sys.executable, script(tmp_path, SEEDS), *arguments))
+    assert "error: seeds that died, and are no part of the mean: 1\n" in done.stderr
+    assert "internal error" not in done.stderr
+    assert done.stdout.count("failed: the network is dead at step ") == 1
+    summary = json.loads((tmp_path / "runs" / "summary.json").read_text())
+    assert summary["seeds"] == [0, 2]
+    assert [one["processes"] for one in summary["runs"]] == [2, 2]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"seed0", "seed2", "summary.json"}
 
 
 def test_two_processes_follow_the_losses_of_one_with_dropout_and_crops_on(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nin_onnx import data
 from nin_onnx.errors import DataError, RecipeError, RunError
@@ -19,6 +21,7 @@ from nin_onnx.train.evaluation import count_errors
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.preprocessing import Preprocessing
 from nin_onnx.train.recipe import Recipe
+from nin_onnx.train.team import Team
 
 Recipes = Callable[..., Recipe]
 LEARNS = ("train.epochs=30", "network.dropout=0", "augmentation.padding=0", "augmentation.flip=false")  # the tiny data set
@@ -296,9 +299,9 @@ def test_preprocessing_is_fitted_where_the_images_are_before_it_moves_to_the_dev
         fitted.append(f"fit on {images.device}")
         fit(self, images, batch)
 
-    def moving(self: Learner, *arguments: Any) -> None:
+    def moving(self: Learner, *arguments: Any, **more: Any) -> None:
         fitted.append("moved")
-        made(self, *arguments)
+        made(self, *arguments, **more)
 
     monkeypatch.setattr(Preprocessing, "fit", fitting)
     monkeypatch.setattr(Learner, "__init__", moving)
@@ -319,6 +322,44 @@ def test_on_cuda_deterministic_runs_of_one_seed_are_the_same_file(tmp_path: Path
         trainer.train(recipe, tmp_path / name, seed=5, on="cuda", deterministic=True, echo=quiet)
     one, same = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "same"))
     assert one == same
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_on_cuda_a_training_after_a_deterministic_one_has_its_cuda_graph(tmp_path: Path, tiny_recipe: Recipes) -> None:
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for deterministic, lines in said.items():
+        folder = tmp_path / str(deterministic)
+        trainer.train(tiny_recipe(), folder, on="cuda", deterministic=deterministic, echo=lines.append)
+    assert ["CUDA graph: captured and checked" in lines for lines in said.values()] == [False, True]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_learner_is_told_whether_it_is_to_be_deterministic(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    told: list[bool] = []
+    made = Learner.__init__
+
+    def recorded(self: Learner, *arguments: Any, **more: Any) -> None:
+        told.append(more["deterministic"])
+        made(self, *arguments, **more)
+
+    monkeypatch.setattr(Learner, "__init__", recorded)
+    trainer.train(tiny_recipe("train.epochs=1"), tmp_path / "run", on="cpu", deterministic=deterministic, echo=quiet)
+    assert told == [deterministic]
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_sums_that_other_processes_wrote_are_shared_evenly_and_stay_whole(wrote: int, read: int, data: st.DataObject) -> None:
+    """The bar shows the leader's part as that of each."""
+    errors = data.draw(st.lists(st.integers(0, 60_000), min_size=wrote, max_size=wrote))
+    sums = torch.tensor([[2.5 * count, count] for count in errors])
+    parts = torch.stack([trainer._own(sums, Team(rank, read)) for rank in range(read)])
+    assert int(parts[:, 1].sum()) == sum(errors)
+    assert float(parts[:, 0].sum()) == pytest.approx(2.5 * sum(errors))
+    if wrote != read:
+        assert float(parts[:, 1].max() - parts[:, 1].min()) <= 1
+        assert float(parts[:, 0].max() - parts[:, 0].min()) == 0
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -10,10 +10,11 @@ import torch
 from nin_onnx import data
 from nin_onnx.errors import RunError
 from nin_onnx.train import checkpoint, trainer
+from nin_onnx.train.learner import Learner
 from nin_onnx.train.recipe import Recipe
 
 if TYPE_CHECKING:
-    from tests.train.resume.conftest import Stop
+    from tests.train.resume.conftest import Same, Stop
 
 Recipes = Callable[..., Recipe]
 STEPS = 4  # an epoch of the tiny data set
@@ -128,6 +129,30 @@ def test_a_state_beside_another_recipe_is_named(tmp_path: Path, tiny_recipe: Rec
         RunError, match=r"state.safetensors' cannot be resumed here \(it is of another recipe than the recipe.toml"
     ):
         trainer.resume(run, on="cpu", echo=quiet)
+
+
+def test_a_run_that_is_being_trained_is_not_resumed_beside_it_and_not_disturbed(
+    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, same: "Same"
+) -> None:
+    recipe, run, undisturbed = tiny_recipe(), tmp_path / "run", tmp_path / "undisturbed"
+    trainer.train(recipe, undisturbed, on="cpu", echo=quiet)
+    step = Learner.step
+    refused: list[str] = []
+
+    def another(*arguments: Any) -> Any:
+        (run / ".summary.json.abc.part").touch()  # as if it were just written
+        with pytest.raises(RunError) as raised:
+            trainer.resume(run, on="cpu", echo=quiet)
+        refused.append(str(raised.value))
+        assert (run / ".summary.json.abc.part").exists()
+        (run / ".summary.json.abc.part").unlink()
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", another)
+        trainer.train(recipe, run, on="cpu", echo=quiet)
+    assert {*refused} == {f"'{run}' is being trained by another process: wait for it, or stop it first"}
+    assert same(run, undisturbed)
 
 
 def test_other_conditions_than_those_that_decide_the_last_bits_are_told(

@@ -1,5 +1,6 @@
 """Runs that were stopped, or killed: going on is as if nothing had happened."""
 
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -109,9 +110,18 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(
 ) -> None:
     run = tmp_path / "run"
     error = stop_at(number, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
-    assert str(error) == f"stopped {place} of 3: go on with nin-onnx train --resume {run}"
+    assert str(error) == f"stopped {place} of 3: go on with nin-onnx train --resume {run} --device cpu"
     kept = {"recipe.toml", "preprocessing.safetensors", "state.safetensors"} | ({"metrics.csv"} if number >= 3 else set())
     assert {path.name for path in run.iterdir()} == kept
+
+
+def test_the_command_that_goes_on_has_the_options_that_the_run_does_not_keep_and_a_shell_reads_it(
+    tmp_path: Path, tiny_recipe: Recipes, stop_at: "Stop"
+) -> None:
+    run, images = tmp_path / "my runs" / "a", tmp_path / "my images"
+    error = stop_at(2, lambda: trainer.train(tiny_recipe(), run, on="cpu", data_dir=images, deterministic=True, echo=quiet))
+    expected = ["nin-onnx", "train", "--resume", str(run), "--device", "cpu", "--data-dir", str(images), "--deterministic"]
+    assert shlex.split(str(error).partition("go on with ")[2]) == expected
 
 
 def test_a_second_ctrl_c_stops_at_once_and_leaves_the_last_state(
@@ -131,7 +141,7 @@ def test_a_run_that_was_stopped_at_once_in_its_first_steps_goes_on_from_its_begi
     run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
     trainer.train(tiny_recipe(), undisturbed, on="cpu", echo=quiet)
     error = stop_at(1, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet), signals=2)
-    assert str(error).endswith(f"go on with nin-onnx train --resume {run}")
+    assert str(error).endswith(f"go on with nin-onnx train --resume {run} --device cpu")
     trainer.resume(run, on="cpu", echo=quiet)
     assert same(run, undisturbed)
 
