@@ -76,7 +76,7 @@ cli.main()
 
 def run(command: tuple[str, ...], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(environment or {})}
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=variables, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1000, env=variables, cwd=ROOT)
 
 
 def script(folder: Path, code: str) -> str:
