@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +77,7 @@ def reproduce(
         try:
             require("export", "train", "onnx", "onnxscript", "onnxsim")
         except MissingExtraError as error:
-            echo(f"not exported yet: {error}, then nin-onnx export {run}")
+            echo(f"not exported yet: {error}, then nin-onnx export {shlex.quote(str(run))}")
             return
         from nin_onnx.export import export_run
 
