@@ -42,7 +42,7 @@ ORDER = (
 DEAD = {("cifar10-no-dropout", 0), ("cifar10-no-dropout", 1)}
 """Recipes and seeds whose network died in its first epoch (results/LOG.md): others are tried."""
 
-MODIFIED = "-modified"  # what `recipe.load` adds to the name of a recipe that was overridden
+MODIFIED = "-modified"  # what `recipe.load` adds to the name of a shipped recipe that was overridden or edited
 TOLD = {"epochs", "seconds", "images_per_second", "precision", "device", "hardware", "versions", "dataset", "commit"}
 """What a summary says beside its settings and its test."""
 NEUTRAL = {"name", "train.micro_batch", "train.test_curve"}  # settings that decide nothing of the outcome

@@ -74,20 +74,25 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training here, and remove the folder if nothing is in it at the end.
+        """Keep other processes from training here, and remove what it made of the folder if nothing is in it at the end.
 
-        Raises `RunError` where another process does. On a disk that knows no locks nothing is kept from it.
+        Raises `RunError` where another process does. On a disk that knows no locks nobody is kept from it, or all are until
+        the file is removed, as the package has it there.
         """
         from filelock import FileLock, Timeout  # comes with torch; a run is read without it
 
         path = self.folder / LOCK
         lock = FileLock(path)
+        made = [self.folder, *(parent for parent in self.folder.parents if not parent.exists())]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise RunError(f"'{self.folder}' is being trained by another process: wait for it, or stop it first") from error
-        except OSError:
+            raise RunError(
+                f"'{self.folder}' is being trained by another process: wait for it, or stop it first (if there is none, "
+                f"remove '{path}')"
+            ) from error
+        except (OSError, NotImplementedError):
             pass  # where nothing can be written, that says so which is to be kept
         try:
             yield
@@ -95,8 +100,9 @@ class Run:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)  # while it is locked: once it is not, it may be another's
             lock.release()
-            with contextlib.suppress(OSError):  # the folder holds something
-                self.folder.rmdir()
+            with contextlib.suppress(OSError):  # the first that holds something ends it
+                for folder in made:
+                    folder.rmdir()
 
     def check_new(self) -> None:
         """Raise `RunError` unless the folder is absent, empty, or what a run that was killed while it began has left."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_onnx import atomic
-from nin_onnx.errors import RunError, TrainingError
+from nin_onnx.errors import Interrupted, RunError, TrainingError
 from nin_onnx.train import device, team, trainer
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Run
@@ -47,6 +47,8 @@ def train_seeds(
                 died[str(seed)] = str(error)
                 if members.leads:
                     echo(f"failed: {error}")
+            except Interrupted as error:  # its cause tells whether the others of a team stop too
+                raise Interrupted(f"{error}; what was given goes on with all seeds") from error.__cause__
     if not summaries:
         raise TrainingError(f"no seed lived: {'; '.join(f'{seed}: {reason}' for seed, reason in died.items())}")
     summary = {**over_seeds(summaries), "died": died}

@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,9 +59,8 @@ def train(
     with team.joined(where) as members:
         run.check_new()  # before the data, which may have to be downloaded
         members.wait()  # all have looked before the leader writes
-        with run.locked() if members.leads else contextlib.nullcontext():
-            # Nothing here may outlive the team, so it has no name.
-            return _Training(recipe, run, data_dir, on, deterministic, members, echo).begin(seed).finish(deadline)
+        # Nothing here may outlive the team, so it has no name.
+        return _Training(recipe, run, data_dir, on, deterministic, members, echo).begin(seed, deadline)
 
 
 def resume(
@@ -80,8 +79,8 @@ def resume(
     run, where = Run(folder), device.choose(on)
     run.check_resumable()
     device.set_up(where, deterministic=deterministic)
-    with team.joined(where) as members, run.locked() if members.leads else contextlib.nullcontext():
-        return _Training(run.recipe(), run, data_dir, on, deterministic, members, echo).restore().finish(deadline)
+    with team.joined(where) as members:
+        return _Training(run.recipe(), run, data_dir, on, deterministic, members, echo).go_on(deadline)
 
 
 class _Training:
@@ -120,7 +119,24 @@ class _Training:
         self.saved = time.monotonic()
         self.new = False
 
-    def begin(self, seed: int) -> Self:
+    def begin(self, seed: int, deadline: float) -> dict[str, Any]:
+        """The whole run."""
+        with self._alone():
+            self._create(seed)
+            return self._finish(deadline)
+
+    def go_on(self, deadline: float) -> dict[str, Any]:
+        """What is left of it."""
+        with self._alone():
+            if self.team.leads:
+                self.run.check_resumable()  # once more: until here, another process may have trained it
+            self._restore()
+            return self._finish(deadline)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return self.run.locked() if self.team.leads else contextlib.nullcontext()
+
+    def _create(self, seed: int) -> None:
         """Fit the preprocessing, draw the first weights, and make the run's folder, from which the run can go on."""
         for line in unmeant(self.recipe):
             self.echo(line)
@@ -133,7 +149,6 @@ class _Training:
         self.learner.begin(seed)
         self.state, self.new = State(seed), True
         self.save()
-        return self
 
     def save(self) -> None:
         """Write all that the next step needs, so that it can be done in another process."""
@@ -143,8 +158,8 @@ class _Training:
             state.write(self.run, self.recipe, self.state, self.conditions, tensors)
         self.saved = time.monotonic()
 
-    def restore(self) -> Self:
-        """Put back what `begin` and `save` wrote."""
+    def _restore(self) -> None:
+        """Put back what `_create` and `save` wrote."""
         fitted, _ = checkpoint.read(self.run.preprocessing)
         self.state, tensors, differing = state.read(self.run, self.recipe, self.conditions)
         classifier = checkpoint.build_classifier(self.recipe, self.classes)
@@ -162,13 +177,12 @@ class _Training:
         for line in differing:
             self.echo(f"the last bits may differ from an undisturbed run's: {line}")
         self.echo(f"resumed {self._place()}")
-        return self
 
     def _learner(self, classifier: Classifier) -> Learner:
         deterministic = self.conditions.deterministic
         return Learner(self.recipe, classifier, self.device, self.team, self.echo, deterministic=deterministic)
 
-    def finish(self, deadline: float) -> dict[str, Any]:
+    def _finish(self, deadline: float) -> dict[str, Any]:
         """Train what is left, test, and write what came out."""
         try:
             with stopping.asked(deadline) as stopped:

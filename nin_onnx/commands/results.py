@@ -51,6 +51,8 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
     require("the ledger", "train", "torch")  # which checks the settings of recipes
     from nin_onnx.train import ledger
 
+    if only_runs and only_missing:
+        raise click.UsageError("--runs and --missing print different tables: give one of them")
     entries = ledger.read(folder)
     if only_missing:
         lacking = ledger.missing(entries)

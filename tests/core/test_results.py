@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from nin_onnx.cli import cli
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -62,6 +65,11 @@ def test_what_is_missing_has_a_command_that_runs_it(printed: Callable[..., str],
     assert lines[0].split() == ["Table", "4", "0.47", "%", "nin-onnx", "train", "mnist-modern", "--seed", "2"]
     listed = json.loads(printed("results", folder, "--missing", "--json"))["missing"]
     assert [run["command"] for run in listed] == [line.partition("%  ")[2] for line in lines]
+
+
+def test_two_tables_at_once_are_refused(folder: Path) -> None:
+    done = CliRunner().invoke(cli, ["results", str(folder), "--runs", "--missing"])
+    assert (done.exit_code, "give one of them" in done.output) == (2, True)
 
 
 def test_json_tells_the_figures_and_every_run(printed: Callable[..., str], folder: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_run_is_trained_by_one_at_a_time_and_its_lock_does_not_stay(tmp_path: 
     run = Run(tmp_path / "run")
     with run.locked():
         (run.folder / "recipe.toml").touch()
-        with pytest.raises(RunError, match=r"^'.*run' is being trained by another process: wait for it, or stop it first$"):
+        with pytest.raises(RunError, match=r"^'.*run' is being trained by another process: wait for it, or stop it first \(if "):
             Run(run.folder).locked().__enter__()
     assert [path.name for path in run.folder.iterdir()] == ["recipe.toml"]
     with run.locked():
@@ -78,9 +78,9 @@ def test_a_run_is_trained_by_one_at_a_time_and_its_lock_does_not_stay(tmp_path: 
 
 
 def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
-    with Run(tmp_path / "run").locked():
-        assert (tmp_path / "run").exists()
-    assert not (tmp_path / "run").exists()
+    with Run(tmp_path / "runs" / "of today" / "run").locked():
+        assert (tmp_path / "runs" / "of today" / "run").exists()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_process_that_is_killed_leaves_no_run_locked(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:

@@ -65,7 +65,7 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer._Training, "save", stopped)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted, match=r"--resume .*seed1 --device cpu; what was given goes on with all seeds$"):
             train(recipe, tmp_path / "runs", range(3))
     first = tmp_path / "runs" / "seed0" / "model.safetensors"
     before = first.stat().st_mtime_ns

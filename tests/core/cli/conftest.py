@@ -43,7 +43,10 @@ class Process(subprocess.Popen[str]):
 
     def ended(self) -> Result:
         """How it ended."""
-        out, err = self.communicate(timeout=100)
+        try:
+            out, err = self.communicate(timeout=300)
+        finally:
+            self.kill()  # which does nothing to one that has ended
         return Result(self.returncode, out, err)
 
 

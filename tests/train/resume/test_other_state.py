@@ -151,7 +151,9 @@ def test_a_run_that_is_being_trained_is_not_resumed_beside_it_and_not_disturbed(
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", another)
         trainer.train(recipe, run, on="cpu", echo=quiet)
-    assert {*refused} == {f"'{run}' is being trained by another process: wait for it, or stop it first"}
+    assert {line.partition(" (")[0] for line in refused} == {
+        f"'{run}' is being trained by another process: wait for it, or stop it first"
+    }
     assert same(run, undisturbed)
 
 
