@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset
-from nin_onnx.golden import Golden, read_golden
+from nin_onnx.golden import INT8_PLACES, Golden, read_golden
 from nin_onnx.machine import hardware, versions
 from nin_onnx.paper import published
 from nin_onnx.runtimes.asking import Conditions, ask
@@ -78,6 +79,7 @@ def evaluate(
         folder = Path(temporary)
         if golden is None:
             golden, references, problem = _agreed(file, dataset, folder / "references", conditions)
+        golden = replace(golden, places=INT8_PLACES if precision(model) == "int8" else 1.0)
         feeds = _feeds(folder, golden, dataset, batch, file)
         for name in names:
             progress(name)
