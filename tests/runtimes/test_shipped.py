@@ -13,6 +13,7 @@ from nin_onnx.runtimes.diagnosis import diagnose
 from nin_onnx.runtimes.registry import runtime
 
 RESULTS = Path(__file__).parents[2] / "results"
+ANY_COPY = pytest.mark.filterwarnings("ignore::nin_onnx.data.files.UnofficialDataWarning")  # the card tells which it was
 
 
 def judged(model: str, data_dir: Path, *runtimes: str, limit: int | None = None) -> Report:
@@ -26,6 +27,7 @@ def card_of(model: str) -> Card:
     return card
 
 
+@ANY_COPY
 @pytest.mark.slow  # CI has a step for it
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", models.shipped())
@@ -39,6 +41,7 @@ def test_a_shipped_model_makes_the_errors_that_its_card_tells(model: str, data_d
     assert abs(row.accuracy.errors - told["errors"]) <= 2
 
 
+@ANY_COPY
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", models.shipped())
