@@ -79,12 +79,13 @@ def evaluate(
         folder = Path(temporary)
         if golden is None:
             golden, references, problem = _agreed(file, dataset, folder / "references", conditions)
-        golden = replace(golden, places=INT8_PLACES if precision(model) == "int8" else 1.0)
+        graph_precision = precision(model)
+        golden = replace(golden, places=INT8_PLACES if graph_precision == "int8" else 1.0)
         feeds = _feeds(folder, golden, dataset, batch, file)
         for name in names:
             progress(name)
             answers[name] = ask(name, file, feeds, folder / name, conditions)
-        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance, precision(model))
+        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance, graph_precision)
         rows = judge(answers, yardstick, required=required)
         source = against_source(file, dataset, rows, answers, batch, folder / "source", conditions) if dataset else None
         if problem is None:

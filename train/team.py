@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 
 from nin_onnx.errors import Interrupted, NinOnnxError, TrainingError
 
-__all__ = ["Team", "joined", "leads"]
+__all__ = ["Team", "joined", "launched", "leads"]
 
 PATIENCE = timedelta(hours=2)  # the leader may have a large data set to download and to whiten while the others wait
 
@@ -83,9 +83,14 @@ class Team:
             distributed.barrier()
 
 
+def launched() -> bool:
+    """Whether torchrun started this; other launchers set a RANK too, of processes that know nothing of each other here."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def leads() -> bool:
     """Whether this process speaks for the training: the first of a team, or one alone."""
-    return not _launched() or os.environ.get("RANK", "0") == "0"
+    return not launched() or os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -95,7 +100,7 @@ def joined(device: torch.device) -> Iterator[Team]:
     A process that ends takes the others with it, each with its reason (`TrainingError`). Raises `NinOnnxError` where they
     do not find each other.
     """
-    if not _launched():
+    if not launched():
         yield Team()
         return
     if distributed.is_initialized():  # a second group would find the addresses of the first one under its own keys
@@ -114,11 +119,6 @@ def joined(device: torch.device) -> Iterator[Team]:
             raise TrainingError(f"process {team.rank} lost another one of this training: that one says why") from error
         raise
     _leave()
-
-
-def _launched() -> bool:
-    """Whether torchrun started this; other launchers set a RANK too, of processes that know nothing of each other here."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _meet(device: torch.device) -> None:

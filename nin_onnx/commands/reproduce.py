@@ -1,7 +1,6 @@
 """`nin-onnx reproduce`: what the ledger lacks, run after run, into one folder."""
 
 import math
-import os
 import shlex
 import time
 from pathlib import Path
@@ -62,10 +61,10 @@ def reproduce(
     where the packages for it are installed, the exported graphs; and what an interrupted run goes on from.
     """
     require("training", "train", "torch", "safetensors")
-    from nin_onnx.train import reproduction
+    from nin_onnx.train import reproduction, team
 
     deadline = time.monotonic() + 60 * time_limit if time_limit else math.inf
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if team.launched():
         raise click.UsageError("reproduce runs in one process; on several GPUs start it on each, with recipes of its own")
 
     def echo(line: str) -> None:
