@@ -26,6 +26,7 @@ from nin_onnx.architecture import ARCHITECTURES, multiply_adds
 from nin_onnx.train import device as devices
 from nin_onnx.train import recipe as recipes
 from nin_onnx.train.checkpoint import build_classifier
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
 
 BATCH = 128
@@ -108,13 +109,12 @@ def ours(images: Tensor, labels: Tensor, device: torch.device) -> Step:
     learner = Learner(recipe, classifier, device)
     learner.begin(0)
     learner.optimizer.set_rate(RATE)
-    images, labels = images.to(device), labels.to(device)
+    learner.learn_from(Examples(images.to(device), labels.to(device)))
     number = 0
 
     def step() -> None:
         nonlocal number
-        rows = torch.arange(BATCH, device=device) + BATCH * (number % (IMAGES // BATCH))
-        learner.step(images[rows], labels[rows], number)
+        learner.step(torch.arange(BATCH, device=device) + BATCH * (number % (IMAGES // BATCH)), number)
         number += 1
 
     return step

@@ -21,7 +21,7 @@ class Choices(NamedTuple):
     """bool [N]."""
 
 
-def draw(recipe: Augmentation, key: int, rows: slice, device: torch.device) -> Choices:
+def draw(recipe: Augmentation, key: int | Tensor, rows: slice, device: torch.device) -> Choices:
     """Choose for the images `rows` of a batch: a function of `key` (see `randomness.key`) and of the place in the batch."""
     words = random_words(key, 3 * rows.start, 3 * (rows.stop - rows.start), device).view(-1, 3)
     offsets = words[:, :2].bitwise_and(2**62 - 1).remainder(2 * recipe.padding + 1)

@@ -1,93 +1,103 @@
-"""Forward and backward pass as one CUDA graph: a small network's kernels end sooner than a CPU can start them one by one."""
+"""A whole update as one CUDA graph: a small network's kernels end sooner than a CPU can start them one by one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Captured", "Pass", "record"]
+__all__ = ["Answer", "Captured", "record"]
 
-Pass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From images and labels to their loss and count of errors; leaves gradients at the weights, where there were none before."""
+Answer = tuple[Tensor, Tensor]
+"""Loss and count of errors, of one update."""
 
-WARM_UP = 3  # passes before the capture: libraries choose their algorithms then, and take their memory
-TOLERANCE = 0.05  # of a gradient's norm: noise of sums in bf16 is far below, another batch's or another mask's gradient far above
+Update = Callable[[Tensor], Answer]
+"""From the numbers of a batch's images, int64 [N], to what they gave; moves the weights."""
+
+WARM_UP = 3  # updates before the capture: libraries choose their algorithms then, and take their memory
+MOMENTUM_TOLERANCE = 0.05  # of a step's norm: noise of sums in bf16 is far below, another batch's or another mask's far above
+WEIGHT_TOLERANCE = 0.5  # Muon divides by singular values, small ones too, and so magnifies that noise
 
 
 class Captured:
-    """Stands for a `Pass` whose every kernel is the same from batch to batch, but for the content of tensors.
+    """Stands for an `update` whose every kernel is the same from batch to batch, but for the content of tensors.
 
-    The first batch of `size` is captured, the second one checked against the pass itself; from then on the graph is
-    replayed. Batches of another size go through the pass, and all do where the capture or the check fails: `told` says why.
+    For each size of a batch, the first one is captured, then learnt from by `plain` and by the replay, from the same state. If
+    both leave the same momenta and weights, the replay does all batches of that size that follow. If they do not, or if the
+    capture fails, `plain` does all of them: `told` says why.
     """
 
-    def __init__(self, forward_backward: Pass, weights: Sequence[nn.Parameter], size: int, told: Callable[[str], None]) -> None:
-        self.eager, self.weights, self.size, self.told = forward_backward, weights, size, told
-        self.replay: Callable[[], None] | None = None
-        self.static: list[Tensor] = []
-        """Where each replay leaves the gradients."""
-        self.checked = self.given_up = False
+    def __init__(
+        self,
+        update: Update,
+        plain: Update,
+        state: Mapping[str, Tensor],
+        inputs: Sequence[Tensor],
+        told: Callable[[str], None],
+    ) -> None:
+        """`state` is what an update changes; `inputs` are the tensors on the device that are filled before each."""
+        self.update, self.plain, self.state, self.inputs, self.told = update, plain, state, inputs, told
+        self.graphs: dict[int, tuple[Tensor, Answer, Callable[[], None]]] = {}
+        self.given_up = False
 
-    def __call__(self, x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        if self.given_up or len(truth) != self.size:
-            return self.eager(x, truth)
-        if self.replay is None:
-            self._capture(x, truth)
-            return self.eager(x, truth)
-        if self.checked:
-            return self._replayed(x, truth)
-        answer = self.eager(x, truth)
-        expected = self._gradients()
-        self._replayed(x, truth)
-        self.checked = all(_close(one, other) for one, other in zip(self._gradients(), expected, strict=True))
-        for weight, gradient in zip(self.weights, expected, strict=True):
-            weight.grad = gradient
-        if not self.checked:
-            self.given_up, self.replay, self.static = True, None, []  # its memory goes back to the device
-        self.told("CUDA graph: captured and checked" if self.checked else "CUDA graph: other gradients than without; not used")
+    def __call__(self, rows: Tensor) -> Answer:
+        if self.given_up:
+            return self.plain(rows)
+        if len(rows) not in self.graphs:
+            return self._first(rows)
+        return self._replayed(rows)
+
+    def _replayed(self, rows: Tensor) -> Answer:
+        place, answer, replay = self.graphs[len(rows)]
+        place.copy_(rows)
+        replay()
         return answer
 
-    def _capture(self, x: Tensor, truth: Tensor) -> None:
-        self.x, self.truth = x.clone(), truth.clone()  # where every replay reads its batch
+    def _first(self, rows: Tensor) -> Answer:
+        before = _copied(self.state)
         try:
-            self.answer, self.replay = record(lambda: self.eager(self.x, self.truth), self.weights)
-            self.static = self._gradients()
+            self.graphs[len(rows)] = self._recorded(rows)
         except RuntimeError as error:
-            self.given_up = True
-            self.told(f"CUDA graph: not captured, so steps take longer ({' '.join(str(error).split())[:200]})")
-        self._drop_gradients()
+            self._give_up(f"not captured, so steps take longer ({' '.join(str(error).split())[:200]})")
+        _put_back(self.state, before)
+        loss, wrong = (one.clone() for one in self.plain(rows))
+        if self.given_up:
+            return loss, wrong
+        expected = _copied(self.state)
+        _put_back(self.state, before)
+        self._replayed(rows)
+        differing = [name for name in expected if not _close(name, before[name], expected[name], self.state[name])]
+        _put_back(self.state, expected)
+        if differing:
+            self._give_up(f"another step than without ({differing[0]}); not used")
+        elif len(self.graphs) == 1:
+            self.told("CUDA graph: captured and checked")
+        return loss, wrong
 
-    def _replayed(self, x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        assert self.replay is not None
-        self.x.copy_(x)
-        self.truth.copy_(truth)
-        self.replay()
-        for weight, gradient in zip(self.weights, self.static, strict=True):
-            weight.grad = gradient
-        return self.answer
+    def _recorded(self, rows: Tensor) -> tuple[Tensor, Answer, Callable[[], None]]:
+        """Capture with other inputs than the check has, so that a number which became part of the graph is found."""
+        inputs = [one.clone() for one in self.inputs]
+        place = torch.zeros_like(rows)
+        try:
+            for one in self.inputs:
+                one.zero_()
+            answer, replay = record(lambda: self.update(place))
+        finally:
+            for one, kept in zip(self.inputs, inputs, strict=True):
+                one.copy_(kept)
+        return place, answer, replay
 
-    def _gradients(self) -> list[Tensor]:
-        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
-        if len(gradients) < len(self.weights):
-            raise RuntimeError("a weight has no gradient")
-        return gradients
-
-    def _drop_gradients(self) -> None:
-        for weight in self.weights:
-            weight.grad = None
+    def _give_up(self, why: str) -> None:
+        self.given_up, self.graphs = True, {}  # their memory goes back to the device
+        self.told(f"CUDA graph: {why}")
 
 
-def record(
-    call: Callable[[], tuple[Tensor, Tensor]], weights: Sequence[nn.Parameter]
-) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
-    """What `call` gives and leaves as gradients, in memory of its own, and what calculates it there anew."""
+def record(call: Callable[[], Answer]) -> tuple[Answer, Callable[[], None]]:
+    """What `call` gives, in memory of its own, and what calculates it there anew."""
     side, main = torch.cuda.Stream(), torch.cuda.current_stream()
     side.wait_stream(main)
     with torch.cuda.stream(side):
         for _ in range(WARM_UP):
             call()
-            for weight in weights:
-                weight.grad = None  # so that the capture makes them, instead of adding to them
     main.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
@@ -99,5 +109,17 @@ def record(
     return answer, graph.replay
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
-    return bool((one - other).norm() <= TOLERANCE * other.norm())
+def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def _put_back(state: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        tensor.copy_(kept[name])
+
+
+def _close(name: str, before: Tensor, expected: Tensor, found: Tensor) -> bool:
+    if not expected.is_floating_point():
+        return torch.equal(expected, found)
+    tolerance = MOMENTUM_TOLERANCE if name.startswith("momentum/") else WEIGHT_TOLERANCE
+    return bool((found - expected).norm() <= tolerance * (expected - before).norm())

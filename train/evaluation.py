@@ -1,12 +1,29 @@
-"""How many images a classifier gets wrong."""
+"""How many images a classifier gets wrong: in one process, and in all that train together."""
 
 import torch
 from torch import Tensor
 
 from nin_onnx.train.device import autocast
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.network import Classifier, logits
+from nin_onnx.train.team import Team
 
-__all__ = ["count_errors"]
+__all__ = ["count_errors", "error_of_all", "errors_of_all"]
+
+
+def error_of_all(classifier: Classifier, judged: Examples | None, team: Team, dtype: torch.dtype) -> float | None:
+    """Return the per cent of wrong answers to the images that all processes judge, each its own; None if there are none."""
+    if judged is None:
+        return None
+    device = judged.labels.device
+    images = int(team.sum(torch.tensor(len(judged.labels), device=device)))
+    return 100 * errors_of_all(classifier, judged, team, dtype) / images if images else None
+
+
+def errors_of_all(classifier: Classifier, judged: Examples, team: Team, dtype: torch.dtype) -> int:
+    """Return how many of the images that all processes judge are wrong."""
+    wrong = count_errors(classifier, *judged, dtype) if len(judged.labels) else 0
+    return int(team.sum(torch.tensor(wrong, device=judged.labels.device)))
 
 
 def count_errors(

@@ -1,5 +1,7 @@
 """The images that a recipe trains, validates and tests on: read, checked against it, as tensors on the device."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +13,9 @@ from nin_onnx.data import Dataset, Split
 from nin_onnx.data.folder import ImageFolder
 from nin_onnx.errors import RecipeError
 from nin_onnx.train.recipe import Recipe
+from nin_onnx.train.team import Team
 
-__all__ = ["Examples", "check", "load", "to_device"]
+__all__ = ["Examples", "TrainingData", "check", "load", "to_device"]
 
 
 class Examples(NamedTuple):
@@ -22,6 +25,52 @@ class Examples(NamedTuple):
     """uint8 [N, height, width, channels]."""
     labels: Tensor
     """int64 [N]."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All images that one process of a training needs."""
+
+    trained_on: Dataset
+    test: Dataset | None
+    """None with `train.validation`: the test set is left alone then."""
+    examples: Examples
+    """The training images of all processes, on the device."""
+    held_out: Examples
+    """What this process judges of the images that `train.validation` holds out."""
+    curve: Examples | None
+    """With `train.test_curve`: what it judges of the test images after each epoch."""
+    fingerprint: str
+    """Of the training images, with those held out."""
+    steps_per_epoch: int
+
+    @classmethod
+    def load(cls, recipe: Recipe, data_dir: Path | None, device: torch.device, team: Team) -> "TrainingData":
+        """Read what `recipe` names; on each machine one process downloads what is absent. Raises `DataError`, `RecipeError`."""
+        if not team.leads_its_machine:
+            team.wait()  # for this machine's leader to download the data
+        dataset = load(recipe, "train", data_dir)
+        # Read now and judged at the end, so that a broken file costs no training.
+        test = None if recipe.train.validation else load(recipe, "test", data_dir)
+        if team.leads_its_machine:
+            team.wait()
+        check(recipe, dataset, team.size)
+        trained_on = dataset[: len(dataset) - max(recipe.train.validation, dataset.held_out)]
+        held_out = dataset[len(dataset) - recipe.train.validation :]
+        return cls(
+            trained_on=trained_on,
+            test=test,
+            examples=to_device(trained_on, device),
+            held_out=to_device(held_out[team.part(len(held_out))], device),
+            curve=to_device(test[team.part(len(test))], device) if test is not None and recipe.train.test_curve else None,
+            fingerprint=dataset.fingerprint,
+            steps_per_epoch=math.ceil(len(trained_on) / recipe.train.batch_size),
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.trained_on.classes
 
 
 def load(recipe: Recipe, split: Split, data_dir: Path | None, *, download: bool = True) -> Dataset:

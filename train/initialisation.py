@@ -10,14 +10,14 @@ __all__ = ["initialise"]
 
 
 def initialise(network: Network, settings: Settings, generator: torch.Generator) -> None:
-    """Draw the weights from `generator`, a CPU one: the same on every device; set the biases to 0.
+    """Draw the weights from `generator`, a CPU one: the same on every device. Biases are 0, but for the class maps' `maps_bias`.
 
     `normal`: N(0, std²), as the author did, with a std of their own for the layers in `layer_std`. `he`: N(0, 2 / fan-in),
     and the last layer's × 0.1, so that the class maps start small enough for a rate of 0.04 (He initialisation as it is
     makes them a hundred times larger than the author's, and dies).
     """
     weighted = network.weighted()
-    names = {module: name for name, module in network.named_children()}
+    names, maps = {module: name for name, module in network.named_children()}, network.architecture.maps.name
     for layer in weighted:
         if settings.initialisation == "normal":
             std = settings.layer_std.get(names[layer], settings.std)
@@ -27,7 +27,7 @@ def initialise(network: Network, settings: Settings, generator: torch.Generator)
         assert layer.bias is not None
         with torch.no_grad():
             layer.weight.copy_(drawn)
-            layer.bias.zero_()
+            layer.bias.fill_(settings.maps_bias if names[layer] == maps else 0)
 
 
 def _fan_in(layer: Weighted) -> int:

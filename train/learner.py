@@ -9,22 +9,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from nin_onnx.train import fused
 from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.capture import Captured
 from nin_onnx.train.device import autocast, precision
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.initialisation import initialise
 from nin_onnx.train.network import Classifier, channels_last, logits
 from nin_onnx.train.optimizer import Optimizer
 from nin_onnx.train.randomness import Purpose, key, seeded
 from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.schedule import average_weights
+from nin_onnx.train.schedule import average_share, average_weights
 from nin_onnx.train.team import Team
 
 __all__ = ["Learner"]
 
 
 class Learner:
-    """The weights, their moving average, and the optimizer's momentum, on one device; `begin` or `restore` comes first."""
+    """The weights, their moving average, and the optimizer's momentum, on one device.
+
+    `learn_from`, and `begin` or `restore`, come before the first step.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,9 @@ class Learner:
         self.keys = [torch.zeros((), dtype=torch.int64, device=device) for _ in self.dropouts]
         for dropout, place in zip(self.dropouts, self.keys, strict=True):
             dropout.key = place
+        self.augmentation_key = torch.zeros((), dtype=torch.int64, device=device)
+        self.share = torch.zeros((), device=device)
+        """Of the new weights in their moving average."""
         self.forward: nn.Module = self.network.for_training()
         self.unsynchronised: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         if self.team.size > 1:
@@ -54,16 +62,34 @@ class Learner:
             # Its first pass sums the gradients in another order than those that follow; a resumed run has had it too.
             parallel(torch.zeros(1, *self.network.architecture.input, device=device)).sum().backward()
             parallel.zero_grad()
-        # Deterministic runs go without, so that a resumed one, which begins with other passes, ends with the same bytes.
-        alone = self.team.size == 1 and device.type == "cuda" and not deterministic
-        self.captured = (
-            Captured(self._forward_backward, list(self.network.parameters()), recipe.train.batch_size, echo) if alone else None
-        )
         self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
         self.optimizer = Optimizer(self.network, recipe.optimizer)
         self.first_bias = next(weight for name, weight in self.network.named_parameters() if name.endswith("bias"))
         self.silent = torch.zeros((), dtype=torch.int64, device=device)
         """Steps in a row in which no gradient reached the first layer."""
+        # Deterministic runs go without, so that a resumed one, which begins with other passes, ends with the same bytes.
+        alone = self.team.size == 1 and device.type == "cuda" and not deterministic
+        self.preprocess_once = device.type == "cuda"
+        """Before the first step; elsewhere each batch is preprocessed, since memory is dearer than time."""
+        self.captured = self.capture(echo) if alone else None
+
+    def capture(self, echo: Callable[[str], None]) -> Captured:
+        """Return what does the updates as CUDA graphs, with fused kernels if Triton is there."""
+        rates = [group["lr"] for one in self.optimizer.optimizers for group in one.param_groups]
+        update, self.preprocess_once = self._update, True
+        if fused.usable():
+            self.fused = fused.FusedNetwork(self.network, self.recipe.augmentation, self.dtype)
+            update = self._fused_update
+        inputs = [*self.keys, self.augmentation_key, self.share, *rates]
+        return Captured(update, self._update, self.state(), inputs, echo)
+
+    def learn_from(self, examples: Examples) -> None:
+        """Take the images that steps choose from."""
+        images, self.labels = examples
+        if self.preprocess_once:
+            with torch.no_grad():
+                images = torch.cat([self.preprocessing(part) for part in images.split(1000)])
+        self.images = images
 
     def begin(self, seed: int) -> None:
         """Draw the first weights; every later random choice follows from `seed` too."""
@@ -76,31 +102,53 @@ class Learner:
         """What is judged and kept: the classifier with the averaged weights, or with the last ones where none are averaged."""
         return Classifier(self.preprocessing, self.network if self.average is None else self.average)
 
-    def step(self, images: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Update number `number` from a batch, uint8 `images` [N, height, width, channels] and `labels` [N].
+    def step(self, rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Do update number `number`, from the images `rows`, int64 [N] on the device.
 
-        In a team every process is given the whole batch, and learns from its part of it. Gives the summed loss and the count
-        of errors of that part, on the device.
+        In a team every process is given the whole batch, and learns from its part of it. Return the summed loss and the count
+        of errors of that part, on the device, where the next step may overwrite them.
         """
         self.network.train()
-        augmentation, mine = self.recipe.augmentation, self.team.part(len(labels))
-        choices = draw(augmentation, key(self.seed, Purpose.AUGMENTATION, number), mine, self.device)
-        x = augment(self.preprocessing(images[mine]), augmentation, choices).contiguous(memory_format=torch.channels_last)
+        self.augmentation_key.fill_(key(self.seed, Purpose.AUGMENTATION, number))
         for layer, place in enumerate(self.keys):
             place.fill_(key(self.seed, Purpose.DROPOUT, number, layer))
-        if self.captured is not None:
-            loss, wrong = self.captured(x, labels)
-        else:
-            loss, wrong = self._forward_backward(x, labels[mine], len(labels), mine.start)
+        self.share.fill_(average_share(self.recipe.schedule.average, number))
+        return self._update(rows) if self.captured is None else self.captured(rows)
+
+    def _update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Do the update as the modules have it: every other way to do it is checked against this one."""
+        mine = self.team.part(len(rows))
+        images, augmentation = self.images[rows[mine]], self.recipe.augmentation
+        x = images if images.is_floating_point() else self.preprocessing(images)
+        x = augment(x, augmentation, draw(augmentation, self.augmentation_key, mine, self.device))
+        x = x.contiguous(memory_format=torch.channels_last)
+        answer = self._forward_backward(x, self.labels[rows[mine]], len(rows), mine.start)
+        self._move()
+        return answer
+
+    def _fused_update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Do the same with fewer passes over memory."""
+        truth = self.labels[rows]
+        scores = logits(self.fused(self.images, rows, self.augmentation_key).float())
+        loss = self._loss(scores, truth)
+        (loss / len(rows)).backward()
+        self._move()
+        return loss.detach(), (scores.argmax(1) != truth).sum()
+
+    def _move(self) -> None:
+        """Move the weights by their gradients, and their average towards them."""
         assert self.first_bias.grad is not None
         self.silent.copy_(torch.where(self.first_bias.grad.any(), 0, self.silent + 1))
         self.optimizer.step()
         if self.average is not None:
-            average_weights(self.average, self.network, self.recipe.schedule.average, number)
-        return loss, wrong
+            average_weights(self.average, self.network, self.share)
 
-    def _forward_backward(self, x: Tensor, truth: Tensor, whole: int = 0, first: int = 0) -> tuple[Tensor, Tensor]:
-        """Leave the gradients of `x` [N, C, H, W], the images from `first` on in a batch of `whole`, or all of it."""
+    def _loss(self, scores: Tensor, truth: Tensor) -> Tensor:
+        smoothing = self.recipe.optimizer.label_smoothing
+        return functional.cross_entropy(scores, truth, reduction="sum", label_smoothing=smoothing)
+
+    def _forward_backward(self, x: Tensor, truth: Tensor, whole: int, first: int) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of `x` [N, C, H, W], the images from `first` on in a batch of `whole`."""
         micro_batches, truths = x.split(self.micro_batch), truth.split(self.micro_batch)
         loss, wrong = (torch.zeros((), device=self.device) for _ in range(2))
         for micro, (part, labels) in enumerate(zip(micro_batches, truths, strict=True), 1):
@@ -109,10 +157,8 @@ class Learner:
             with contextlib.nullcontext() if micro == len(truths) else self.unsynchronised():
                 with autocast(self.device, self.dtype):
                     scores = logits(self.forward(part).float())
-                part_loss = functional.cross_entropy(
-                    scores, labels, reduction="sum", label_smoothing=self.recipe.optimizer.label_smoothing
-                )
-                (part_loss * (self.team.size / (whole or len(truth)))).backward()  # a team takes the mean of its gradients
+                part_loss = self._loss(scores, labels)
+                (part_loss * (self.team.size / whole)).backward()  # a team takes the mean of its gradients
             loss += part_loss.detach()
             wrong += (scores.argmax(1) != labels).sum()
             first += len(labels)

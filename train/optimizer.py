@@ -1,5 +1,7 @@
 """How gradients change the weights: by stochastic gradient descent, or by Muon; each group of parameters at its own rate."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Optimizer as Settings
 
-__all__ = ["Optimizer", "parameter_groups"]
+__all__ = ["Muon", "Optimizer", "orthogonalized", "parameter_groups"]
 
 
 class Optimizer:
@@ -25,19 +27,22 @@ class Optimizer:
             as_matrices = [
                 {**group, "params": [self.matrices[one] for one in group["params"] if one in self.matrices]} for group in groups
             ]
-            self.optimizers.append(torch.optim.Muon(as_matrices, lr=settings.learning_rate, momentum=settings.momentum))
+            self.optimizers.append(Muon(as_matrices, settings.momentum))
             groups = [{**group, "params": [one for one in group["params"] if one not in self.matrices]} for group in groups]
         self.optimizers.append(torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, fused=True))
+        device = next(network.parameters()).device
         for optimizer in self.optimizers:  # made here, not by the first step: a state that is put back finds its place
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+                # On the device, where a captured step reads it anew.
+                group["lr"] = torch.tensor(settings.learning_rate * group["scale"], device=device)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the weights, and every other group's with it."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate * group["scale"]
+                group["lr"].fill_(rate * group["scale"])
 
     def step(self) -> None:
         """Change the weights by their gradients, and drop these."""
@@ -53,6 +58,44 @@ class Optimizer:
         """Of each parameter, by its name: in a matrix's shape where it is changed as one."""
         states = {parameter: state for optimizer in self.optimizers for parameter, state in optimizer.state.items()}
         return {name: states[self.matrices.get(one, one)]["momentum_buffer"] for one, name in self.names.items()}
+
+
+class Muon(torch.optim.Optimizer):
+    """Moves matrices by their Nesterov momentum made orthogonal, as `torch.optim.Muon` does.
+
+    With one difference: each group's `lr` is a tensor, which a CUDA graph reads anew in each replay.
+    """
+
+    def __init__(self, groups: Sequence[dict[str, Any]], momentum: float) -> None:
+        super().__init__(groups, {"lr": 0.0, "momentum": momentum, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Change each matrix [outputs, everything else] by its gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for matrix in group["params"]:
+                average = self.state[matrix]["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
+                direction = orthogonalized(matrix.grad.lerp(average, momentum))
+                rows, columns = matrix.shape
+                matrix.mul_(1 - rate * group["weight_decay"])
+                matrix.sub_(direction * (rate * math.sqrt(max(1, rows / columns))))
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """Return about U·Vᵀ of `matrix` = U·S·Vᵀ, in bf16: five Newton-Schulz steps, which leave singular values within 0.5 to 1.5.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks", with its coefficients.
+    """
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.bfloat16()
+    x = x.T if is_tall else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x.T if is_tall else x
 
 
 def parameter_groups(network: Network, settings: Settings) -> list[dict[str, Any]]:

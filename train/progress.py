@@ -30,14 +30,15 @@ class Bar:
     seen: int
     looked: float = 0.0
 
-    def show(self, images: int, loss: Tensor, wrong: Tensor, seconds: float) -> None:
-        """`images` more were learnt from; `loss` and `wrong` are summed since the epoch began, `seconds` are all of it."""
+    def show(self, images: int, sums: Tensor, seconds: float) -> None:
+        """Show that `images` more were learnt from; `sums` [2] of loss and errors, and `seconds`, are of the whole epoch."""
         self.seen += images
         if self.hidden:
             return
         if time.monotonic() - self.looked >= REFRESH:
             self.looked = time.monotonic()
-            mean, error = float(loss) / self.seen, 100 * float(wrong) / self.seen
+            loss, wrong = sums.tolist()
+            mean, error = loss / self.seen, 100 * wrong / self.seen
             self.shown.label = f"{self.label}  loss {mean:.4f}  error {error:.2f} %  {self.seen / seconds:,.0f} images/s"
         self.shown.update(images)
 

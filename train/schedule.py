@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from itertools import dropwhile
 
 import torch
+from torch import Tensor
 
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Recipe, Schedule
 
-__all__ = ["average_weights", "ended", "plateaus", "rate_factor"]
+__all__ = ["average_share", "average_weights", "ended", "plateaus", "rate_factor"]
 
 
 DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
@@ -53,8 +54,16 @@ def ended(recipe: Recipe, errors: Sequence[float], classes: int) -> bool:
     return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > DROPS
 
 
-def average_weights(average: Network, network: Network, decay: float, step: int) -> None:
-    """Move `average` towards the weights of `network`; in the first steps faster, so that it forgets where it began."""
-    decay = min(decay, (1 + step) / (10 + step))
+def average_share(decay: float, step: int) -> float:
+    """Return the share of the new weights in their moving average: larger in the first steps, so that it forgets its start."""
+    return 1 - min(decay, (1 + step) / (10 + step))
+
+
+def average_weights(average: Network, network: Network, share: Tensor) -> None:
+    """Move `average` by its `share` [] towards the weights of `network`."""
     with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+        ours: list[Tensor] = list(average.parameters())
+        theirs: list[Tensor] = list(network.parameters())
+        way = torch._foreach_sub(theirs, ours)
+        torch._foreach_mul_(way, share)
+        torch._foreach_add_(ours, list(way))

@@ -12,8 +12,9 @@ from nin_onnx.errors import RecipeError, RunError
 from nin_onnx.train import checkpoint
 from nin_onnx.train.recipe import Recipe, from_dict
 from nin_onnx.train.run import NOT_ALWAYS, Epoch, Run
+from nin_onnx.train.team import Team
 
-__all__ = ["Conditions", "State", "read", "unusable", "write"]
+__all__ = ["Conditions", "State", "own_sums", "read", "unusable", "write"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ def read(run: Run, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[
     except (KeyError, TypeError, AttributeError, ValueError, RecipeError) as error:
         raise unusable(run, error) from error
     return state, tensors, differing
+
+
+def own_sums(sums: Tensor, team: Team) -> Tensor:
+    """Return what this process has of `sums` [processes, 2] of loss and errors: its own, or an even part of other processes'."""
+    if len(sums) == team.size:
+        return sums[team.rank]
+    loss, wrong = sums.sum(0)
+    part = team.part(int(wrong))  # of whole errors, so that their sum is exact
+    return torch.stack([loss / team.size, torch.full_like(wrong, part.stop - part.start)])
 
 
 def unusable(run: Run, reason: object) -> RunError:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nin_onnx.train.checkpoint import build_classifier
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.recipe import Recipe
 
@@ -29,6 +30,12 @@ def made(recipe: Recipe, seed: int = 0) -> Learner:
     learner = Learner(recipe, classifier, CPU)
     learner.begin(seed)
     return learner
+
+
+def step(learner: Learner, images: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """An update from all of these images."""
+    learner.learn_from(Examples(images, labels))
+    return learner.step(torch.arange(len(labels)), number)
 
 
 def weights(learner: Learner) -> dict[str, Tensor]:
@@ -57,8 +64,8 @@ def test_updates_are_those_written_out_by_hand(tiny_recipe: Callable[..., Recipe
     truth = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     average = {name: tensor.clone() for name, tensor in truth.items()}
     velocity = {name: torch.zeros_like(tensor) for name, tensor in truth.items()}
-    for step in range(3):
-        images, labels = batch(seed=step)
+    for number in range(3):
+        images, labels = batch(seed=number)
         network.load_state_dict(truth)
         maps = network(learner.preprocessing(images).double())
         losses = loss_by_hand(maps, labels, smoothing)
@@ -68,10 +75,10 @@ def test_updates_are_those_written_out_by_hand(tiny_recipe: Callable[..., Recipe
             rate = 0.1 * (2 if is_bias else 1) * (0.1 if is_last else 1)
             velocity[name] = momentum * velocity[name] + gradient + (0 if is_bias else 0.01) * truth[name]
             truth[name] = truth[name] - rate * velocity[name]
-            share = min(0.9, (1 + step) / (10 + step))
+            share = min(0.9, (1 + number) / (10 + number))
             average[name] = share * average[name] + (1 - share) * truth[name]
         learner.optimizer.set_rate(0.1)
-        loss, wrong = learner.step(images, labels, step)
+        loss, wrong = step(learner, images, labels, number)
         assert loss.item() == pytest.approx(losses.sum().item(), rel=1e-5)
         assert wrong.item() == (maps.mean((2, 3)).argmax(1) != labels).sum().item()
         assert distance(weights(learner), truth) < 1e-6
@@ -82,7 +89,7 @@ def test_updates_are_those_written_out_by_hand(tiny_recipe: Callable[..., Recipe
 def test_the_size_of_the_micro_batches_does_not_change_the_update(tiny_recipe: Callable[..., Recipe], size: int) -> None:
     at_once, in_parts = (made(tiny_recipe(*PLAIN, f"train.micro_batch={micro}")) for micro in (50, size))
     before = weights(at_once)
-    results = [learner.step(*batch(), 0) for learner in (at_once, in_parts)]
+    results = [step(learner, *batch(), 0) for learner in (at_once, in_parts)]
     assert distance(weights(at_once), before) > 1e-3
     assert distance(weights(at_once), weights(in_parts)) < 1e-6
     torch.testing.assert_close(results[0], results[1])
@@ -91,8 +98,8 @@ def test_the_size_of_the_micro_batches_does_not_change_the_update(tiny_recipe: C
 def test_a_batch_that_is_not_full_weighs_its_own_images_equally(tiny_recipe: Callable[..., Recipe]) -> None:
     images, labels = batch(20)
     one, twice = (made(tiny_recipe(*PLAIN)) for _ in range(2))
-    one.step(images, labels, 0)
-    twice.step(torch.cat([images, images]), torch.cat([labels, labels]), 0)
+    step(one, images, labels, 0)
+    step(twice, torch.cat([images, images]), torch.cat([labels, labels]), 0)
     assert distance(weights(one), weights(twice)) < 1e-6
 
 
@@ -103,7 +110,7 @@ def test_each_random_choice_of_an_update_is_decided_by_seed_and_number(tiny_reci
         learner = made(tiny_recipe(*PLAIN, choice))  # the same first weights each time
         learner.seed = seed
         torch.manual_seed(len(results))
-        learner.step(*batch(), number)
+        step(learner, *batch(), number)
         results.append(weights(learner))
     assert distance(results[0], results[1]) == 0
     assert distance(results[0], results[2]) > 1e-4
@@ -115,7 +122,7 @@ def test_each_micro_batch_has_a_dropout_mask_of_its_own(tiny_recipe: Callable[..
     zeros: list[Tensor] = []
     learner.network.get_submodule("drop1").register_forward_hook(lambda module, given, result: zeros.append(result == 0))
     images, labels = batch(1)
-    learner.step(images.expand(50, -1, -1, -1), labels.expand(50), 0)
+    step(learner, images.expand(50, -1, -1, -1), labels.expand(50), 0)
     first, second = zeros
     assert not torch.equal(first, second)
 
@@ -124,7 +131,7 @@ def test_dropout_is_on_in_an_update_even_after_the_network_was_judged(tiny_recip
     one, judged = (made(tiny_recipe("schedule.average=0")) for _ in range(2))
     judged.result().eval()
     for learner in (one, judged):
-        learner.step(*batch(), 0)
+        step(learner, *batch(), 0)
     assert distance(weights(one), weights(judged)) == 0
 
 
@@ -138,20 +145,20 @@ def test_bf16_trains_almost_as_float32_does(tiny_recipe: Callable[..., Recipe]) 
     exact, rounded = (made(tiny_recipe(*PLAIN, f"train.precision={precision}")) for precision in ("fp32", "bf16"))
     before = weights(exact)
     for learner in (exact, rounded):
-        learner.step(*batch(), 0)
+        step(learner, *batch(), 0)
         assert {tensor.dtype for name, tensor in learner.state().items() if name != "silent"} == {torch.float32}
-    step, error = distance(weights(exact), before), distance(weights(exact), weights(rounded))
-    assert 0 < error < 0.05 * step
+    way, error = distance(weights(exact), before), distance(weights(exact), weights(rounded))
+    assert 0 < error < 0.05 * way
 
 
 def test_what_is_put_back_goes_on_as_if_nothing_had_been(tiny_recipe: Callable[..., Recipe]) -> None:
     learner = made(tiny_recipe(), seed=3)
-    learner.step(*batch(), 0)
+    step(learner, *batch(), 0)
     kept = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in learner.state().items()}
-    learner.step(*batch(seed=1), 1)
+    step(learner, *batch(seed=1), 1)
     other = made(tiny_recipe(), seed=8)
     other.restore(kept, seed=3)
-    other.step(*batch(seed=1), 1)
+    step(other, *batch(seed=1), 1)
     for name, tensor in learner.state().items():
         np.testing.assert_array_equal(other.state()[name].numpy(), tensor.numpy())
 
@@ -180,6 +187,6 @@ def test_steps_without_a_gradient_are_counted_and_one_with_it_ends_the_count(tin
     for number, bias in enumerate((0, -100, -100, -100, 0, -100)):
         with torch.no_grad():
             last.fill_(bias)
-        learner.step(*batch(), number)
+        step(learner, *batch(), number)
         counts.append(int(learner.silent))
     assert counts == [0, 1, 2, 3, 0, 1]

@@ -1,5 +1,6 @@
 """The network: against one composed by hand from torch.nn, in float64."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -13,7 +14,7 @@ from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.train import recipe
 from nin_onnx.train.initialisation import initialise
 from nin_onnx.train.local import LocallyConnected2d
-from nin_onnx.train.network import Classifier, Network, channels_last
+from nin_onnx.train.network import Classifier, Network, channels_last, decisions
 from nin_onnx.train.preprocessing import build
 from nin_onnx.train.recipe import Network as Settings
 
@@ -226,3 +227,19 @@ def test_layers_with_a_std_of_their_own_have_it() -> None:
     found = {name: layer.weight.std().item() for name, layer in network.named_children() if isinstance(layer, nn.Conv2d)}
     small = {"conv1": 0.001, "cccp1": 0.01, "cccp2": 0.01}
     assert found == {name: pytest.approx(small.get(name, 0.05), rel=0.05) for name in found}
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_the_first_bias_of_the_maps_is_the_recipes_and_moves_no_probability_under_average_pooling(name: str) -> None:
+    answers = []
+    for bias in (2.0, 0.0):
+        network = Network(ARCHITECTURES[name], last_relu=False, dropout=0)
+        settings = replace(recipe.load("cifar10").network, architecture=name, maps_bias=bias)
+        initialise(network, settings, torch.Generator().manual_seed(0))
+        biases = {name.removesuffix(".bias"): one.unique().tolist() for name, one in network.named_parameters() if "bias" in name}
+        assert biases == {layer: [bias if layer == ARCHITECTURES[name].maps.name else 0.0] for layer in biases}
+        images = torch.rand(2, *ARCHITECTURES[name].input, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            answers.append(decisions(network(images)).probabilities)
+    equal = torch.allclose(answers[0], answers[1], rtol=0, atol=1e-6)
+    assert equal == ARCHITECTURES[name].class_maps

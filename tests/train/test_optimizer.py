@@ -48,14 +48,14 @@ def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(
     names = {parameter: name for name, parameter in made.named_parameters()}
     names |= {matrix: names[weight] for weight, matrix in optimizer.matrices.items()}
     groups = [group for one in optimizer.optimizers for group in one.param_groups]
-    found = {names[parameter]: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
+    found = {names[parameter]: (float(group["lr"]), group["weight_decay"]) for group in groups for parameter in group["params"]}
     layers = ["conv1", "cccp1", "cccp2", "conv2", "cccp3", "cccp4", "conv3", "cccp5"]
     expected = {f"{layer}.weight": (0.1, 1e-4) for layer in layers} | {f"{layer}.bias": (0.2, 0) for layer in layers}
     expected |= {"cccp6.weight": (0.01, 1e-4), "cccp6.bias": (0.02, 0)}
     assert found == {name: pytest.approx(values) for name, values in expected.items()}
-    before = [group["lr"] for group in groups]
+    before = [float(group["lr"]) for group in groups]
     optimizer.set_rate(0.01)
-    assert [group["lr"] for group in groups] == pytest.approx([rate / 10 for rate in before])
+    assert [float(group["lr"]) for group in groups] == pytest.approx([rate / 10 for rate in before])
 
 
 def test_every_parameter_is_in_one_group() -> None:

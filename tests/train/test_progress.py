@@ -36,7 +36,7 @@ def show(capsys: pytest.CaptureFixture[str]) -> str:
     """What the bar of an epoch of 40 images writes."""
     with progress.bar(40, 10, "epoch 1/2", hidden=False) as bar:
         for _ in range(3):
-            bar.show(10, torch.tensor(40.0), torch.tensor(5.0), 2.0)
+            bar.show(10, torch.tensor([40.0, 5.0]), 2.0)
     return capsys.readouterr().err
 
 

@@ -34,6 +34,7 @@ recipes = st.builds(
         st.sampled_from(["training", "test"]),
         std=positive,
         layer_std=st.dictionaries(st.sampled_from(["conv1", "conv2"]), positive),
+        maps_bias=not_negative,
     ),
     train=st.builds(Train, counts, counts, st.none() | counts, natural, st.booleans(), st.sampled_from(["auto", "fp32", "bf16"])),
     optimizer=st.builds(
@@ -76,7 +77,7 @@ def test_a_recipe_that_is_written_out_names_every_key_that_has_a_value(smallest:
     table = tomllib.loads(recipe.to_toml(recipe.load(str(smallest))))
     assert {key for key in table if not isinstance(table[key], dict)} == {"name", "dataset", "preprocessing"}
     assert {section: set(table[section]) for section in table if isinstance(table[section], dict)} == {
-        "network": {"architecture", "last_relu", "dropout", "dropout_scaling", "initialisation", "std", "layer_std"},
+        "network": {"architecture", "last_relu", "dropout", "dropout_scaling", "initialisation", "std", "layer_std", "maps_bias"},
         "augmentation": {"padding", "flip"},
         "train": {"epochs", "batch_size", "validation", "test_curve", "precision"},
         "optimizer": {"learning_rate", "kind", "momentum", "weight_decay", "bias_rate", "last_layer_rate", "label_smoothing"},

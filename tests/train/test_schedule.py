@@ -15,7 +15,7 @@ from nin_onnx.train.initialisation import initialise
 from nin_onnx.train.network import Network
 from nin_onnx.train.recipe import Network as NetworkSection
 from nin_onnx.train.recipe import Optimizer, Recipe, Schedule, Train
-from nin_onnx.train.schedule import average_weights, ended, plateaus, rate_factor
+from nin_onnx.train.schedule import average_share, average_weights, ended, plateaus, rate_factor
 
 PAPER = Recipe("paper", "digits", NetworkSection("nin-digits"), Train(10), Optimizer(0.1), Schedule("stepped", drops=(7,)))
 
@@ -71,7 +71,7 @@ def test_the_moving_average_is_that_of_a_plain_loop(decay: float) -> None:
         expected = [
             share * old + (1 - share) * new.detach().double() for old, new in zip(expected, latest.parameters(), strict=True)
         ]
-        average_weights(averaged, latest, decay, step)
+        average_weights(averaged, latest, torch.tensor(average_share(decay, step)))
     for found, truth in zip(averaged.parameters(), expected, strict=True):
         torch.testing.assert_close(found.detach().double(), truth, rtol=0, atol=1e-6)
 
@@ -79,7 +79,7 @@ def test_the_moving_average_is_that_of_a_plain_loop(decay: float) -> None:
 def test_averaging_leaves_the_trained_weights_as_they_are() -> None:
     averaged, trained = network(0), network(1)
     before = [parameter.detach().clone() for parameter in trained.parameters()]
-    average_weights(averaged, trained, 0.9, 100)
+    average_weights(averaged, trained, torch.tensor(average_share(0.9, 100)))
     assert all(torch.equal(old, new) for old, new in zip(before, trained.parameters(), strict=True))
 
 

@@ -28,6 +28,7 @@ LOSSES = """
 import json, torch
 from nin_onnx import data
 from nin_onnx.train import checkpoint, recipe, team
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
 
 torch.set_num_threads(1)
@@ -42,11 +43,12 @@ def train(members):
     classifier.preprocessing.fit(images)
     learner = Learner(settings, classifier, torch.device("cpu"), members)
     learner.begin(3)
+    learner.learn_from(Examples(images, labels))
     learner.optimizer.set_rate(0.05)
     losses, errors = [], []
     for number in range(50):
         rows = torch.arange(63) + 63 * (number % 20)  # 63: the processes' parts differ in size
-        loss, wrong = learner.step(images[rows], labels[rows], number)
+        loss, wrong = learner.step(rows, number)
         losses.append(float(members.sum(loss)) / 63)
         errors.append(float(members.sum(wrong)))
     if members.leads:
@@ -64,10 +66,10 @@ from nin_onnx.train import learner
 from nin_onnx import cli
 
 step = learner.Learner.step
-def broken(self, images, labels, number):
+def broken(self, rows, number):
     if os.environ.get("RANK") == os.environ.get("REASON_RANK") and number == 5:
         raise ValueError("the disk of this process is on fire")
-    return step(self, images, labels, number)
+    return step(self, rows, number)
 learner.Learner.step = broken
 sys.argv[0] = "nin-onnx"
 cli.main()
@@ -274,7 +276,7 @@ step = learner.Learner.step
 def interrupted(self, images, labels, number):
     if (os.environ["RANK"], str(number)) == ("1", os.environ.get("STOP_AT")):
         signal.raise_signal(signal.SIGINT)
-    return step(self, images, labels, number)
+    return step(self, rows, number)
 learner.Learner.step = interrupted
 sys.argv[0] = "nin-onnx"
 cli.main()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nin_onnx import data
 from nin_onnx.errors import DataError, RecipeError, RunError
-from nin_onnx.train import trainer
+from nin_onnx.train import evaluation, state, trainer
 from nin_onnx.train.checkpoint import load_classifier
 from nin_onnx.train.evaluation import count_errors
 from nin_onnx.train.learner import Learner
@@ -121,10 +121,10 @@ def test_every_image_is_trained_on_once_an_epoch_in_another_order_each_time(
     seen: list[list[bytes]] = []
     step = Learner.step
 
-    def recorded(self: Learner, images: torch.Tensor, labels: torch.Tensor, number: int) -> Any:
+    def recorded(self: Learner, rows: torch.Tensor, number: int) -> Any:
         assert number == len(seen)
-        seen.append([image.numpy().tobytes() for image in images])
-        return step(self, images, labels, number)
+        seen.append([image.numpy().tobytes() for image in self.images[rows]])
+        return step(self, rows, number)
 
     monkeypatch.setattr(Learner, "step", recorded)
     train(tiny_recipe("train.epochs=2"), tmp_path / "run")
@@ -140,8 +140,8 @@ def test_loss_and_error_of_an_epoch_are_means_over_its_images(
     results: list[tuple[float, float]] = []
     step = Learner.step
 
-    def recorded(self: Learner, images: torch.Tensor, labels: torch.Tensor, number: int) -> Any:
-        loss, errors = step(self, images, labels, number)
+    def recorded(self: Learner, rows: torch.Tensor, number: int) -> Any:
+        loss, errors = step(self, rows, number)
         results.append((float(loss), float(errors)))
         return loss, errors
 
@@ -270,7 +270,7 @@ def test_the_test_is_in_float32_and_the_curve_in_the_precision_of_the_training(
         counted.append(dtype)
         return count_errors(classifier, images, labels, dtype)
 
-    monkeypatch.setattr(trainer, "count_errors", recorded)
+    monkeypatch.setattr(evaluation, "count_errors", recorded)
     train(tiny_recipe("train.precision=bf16", "train.test_curve=true"), tmp_path / "run")
     assert counted == [torch.bfloat16] * 3 + [torch.float32]
 
@@ -354,7 +354,7 @@ def test_sums_that_other_processes_wrote_are_shared_evenly_and_stay_whole(wrote:
     """The bar shows the leader's part as that of each."""
     errors = data.draw(st.lists(st.integers(0, 60_000), min_size=wrote, max_size=wrote))
     sums = torch.tensor([[2.5 * count, count] for count in errors])
-    parts = torch.stack([trainer._own(sums, Team(rank, read)) for rank in range(read)])
+    parts = torch.stack([state.own_sums(sums, Team(rank, read)) for rank in range(read)])
     assert int(parts[:, 1].sum()) == sum(errors)
     assert float(parts[:, 0].sum()) == pytest.approx(2.5 * sum(errors))
     if wrote != read:

@@ -44,6 +44,9 @@ class Network:
     std: Positive = 0.05
     layer_std: Mapping[str, Positive] = field(default_factory=dict)
     """`normal`: a std of their own for some layers."""
+    maps_bias: NotNegative = 0.0
+    """First bias of the layer that gives the class maps, 0 in the paper. It is the same for all classes, so under global
+    average pooling it changes no probability; but every map begins above 0, where its ReLU passes gradients."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stop:
     def stopped(number: int, run: Callable[[], Any], signals: int = 1) -> Interrupted:
         step = Learner.step
 
-        def interrupted(self: Learner, images: torch.Tensor, labels: torch.Tensor, now: int) -> Any:
+        def interrupted(self: Learner, rows: torch.Tensor, now: int) -> Any:
             for _ in range(signals if now == number else 0):
                 signal.raise_signal(signal.SIGINT)
-            return step(self, images, labels, now)
+            return step(self, rows, now)
 
         with monkeypatch.context() as patch:
             patch.setattr(Learner, "step", interrupted)

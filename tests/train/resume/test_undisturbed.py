@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nin_onnx.errors import Interrupted, RunError
-from nin_onnx.train import trainer
+from nin_onnx.train import evaluation, trainer
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.preprocessing import Preprocessing
 from nin_onnx.train.recipe import Recipe
@@ -74,10 +74,10 @@ def test_a_run_that_was_killed_in_any_step_ends_as_an_undisturbed_one(
     trainer.train(tiny_recipe(), undisturbed, on="cpu", echo=quiet)
     step = Learner.step
 
-    def killed(self: Learner, images: torch.Tensor, labels: torch.Tensor, now: int) -> Any:
+    def killed(self: Learner, rows: torch.Tensor, now: int) -> Any:
         if now == number:
             raise Killed
-        return step(self, images, labels, now)
+        return step(self, rows, now)
 
     monkeypatch.setattr(trainer, "SAVE_EVERY", 0)
     with monkeypatch.context() as patch:
@@ -182,7 +182,7 @@ def test_a_run_that_was_stopped_while_it_was_tested_can_be_ended(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "count_errors", stopped)
+        patch.setattr(evaluation, "count_errors", stopped)
         with pytest.raises(Interrupted, match=r"^stopped after epoch 3 of 3: go on with "):
             trainer.train(tiny_recipe(), tmp_path / "run", on="cpu", echo=quiet)
     assert trainer.resume(tmp_path / "run", on="cpu", echo=quiet)["epochs"] == 3

@@ -1,0 +1,155 @@
+"""The fused operations against autograd in float64: their plain twins, and the kernels, by Triton's interpreter or on a GPU."""
+
+import importlib
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.train import fused
+from nin_onnx.train.augmentation import augment, draw
+from nin_onnx.train.dropout import SeededDropout
+from nin_onnx.train.fused import FusedNetwork, Pooling
+from nin_onnx.train.network import Network, channels_last
+from nin_onnx.train.recipe import Augmentation
+
+KEYS = (0, 98765432109876543, -1234567890123456789)
+POOLS = [
+    Pooling(kernel, stride, relu, dropout)
+    for kernel, stride in ((3, 2), (2, 2), (3, 1))
+    for relu in (False, True)
+    for dropout in (None, SeededDropout(0.5), SeededDropout(0.3, "test"))
+]
+
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cpu":
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported; with a GPU the kernels themselves are tested
+
+
+@pytest.fixture(params=["plain", "kernel"], autouse=True)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both forms of each operation."""
+    kernels = None
+    if request.param == "kernel":
+        pytest.importorskip("triton", reason="Triton comes with torch for NVIDIA GPUs")
+        kernels = importlib.import_module("nin_onnx.train.kernels")
+    monkeypatch.setattr(fused, "_kernels", lambda x: kernels)
+    return str(request.param)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    """Float32 noise, channels last if it has four dimensions."""
+    made = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
+    return made.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else made
+
+
+def gradients(call: Callable[..., Tensor], *given: Tensor) -> list[Tensor]:
+    """What `call` gives, and the gradient of each of its arguments when noise comes back."""
+    leaves = [one.detach().clone(memory_format=torch.preserve_format).requires_grad_() for one in given]
+    result = call(*leaves)
+    back = noise(*result.shape, seed=9).to(result.dtype)
+    return [result.detach(), *torch.autograd.grad(result, leaves, back)]
+
+
+def assert_near(found: list[Tensor], truth: list[Tensor]) -> None:
+    """Float32's rounding of sums, and nothing else."""
+    for one, other in zip(found, truth, strict=True):
+        torch.testing.assert_close(one.double(), other.double(), rtol=1e-5, atol=1e-5 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("channels", [1, 10, 96, 160])
+@pytest.mark.parametrize("relu", [False, True])
+def test_gradients_before_a_relu_and_of_a_bias_are_those_of_float64(relu: bool, channels: int) -> None:
+    before, gradient = noise(5, channels, 6, 7), noise(5, channels, 6, 7, seed=1)
+    x = before.double().requires_grad_()
+    bias = torch.zeros(channels, dtype=torch.float64, device=DEVICE, requires_grad=True)
+    result = x + bias.view(-1, 1, 1)
+    result = result.relu() if relu else result
+    truth = torch.autograd.grad(result, (x, bias), gradient.double())
+    assert_near([*fused.relu_backward(gradient, before.relu() if relu else None)], [*truth])
+
+
+@pytest.mark.parametrize("size", [(7, 9), (8, 8), (5, 4)])
+@pytest.mark.parametrize("pooling", POOLS, ids=str)
+def test_pooled_numbers_and_their_gradients_are_those_of_float64(pooling: Pooling, size: tuple[int, int]) -> None:
+    def plainly(x: Tensor, bias: Tensor) -> Tensor:
+        x = functional.max_pool2d(x + bias.view(-1, 1, 1), pooling.kernel, pooling.stride, ceil_mode=True)
+        x = x.relu() if pooling.relu else x
+        return pooling.dropout(x) if pooling.dropout else x
+
+    if pooling.dropout:
+        pooling.dropout.key = torch.tensor(KEYS[1], device=DEVICE)
+        pooling.dropout.train()
+    x, bias = noise(3, 10, *size), 0.3 * noise(10, seed=1)
+    truth = gradients(plainly, x.double(), bias.double())
+    assert_near(gradients(lambda x, bias: fused.pooled(x, bias, pooling), x, bias), truth)
+
+
+def test_a_pool_keeps_a_number_that_is_none() -> None:
+    x = noise(1, 4, 6, 6)
+    x[0, 1, 2, 2] = torch.nan
+    result = fused.pooled(x, torch.zeros(4, device=DEVICE), Pooling(3, 2, True, None))
+    assert result.isnan().any(3).any(2).tolist() == [[False, True, False, False]]
+
+
+@pytest.mark.parametrize(("kernel", "channels"), [(1, 10), (1, 16), (3, 6), (5, 4)])
+@pytest.mark.parametrize(("bias", "relu"), [(False, False), (True, False), (True, True)])
+def test_convolutions_are_those_of_float64(kernel: int, channels: int, bias: bool, relu: bool) -> None:
+    layer = nn.Conv2d(8, channels, kernel, padding=kernel // 2, device=DEVICE)
+
+    def plainly(x: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+        result = functional.conv2d(x, weight, shift if bias else shift * 0, padding=kernel // 2)
+        return result.relu() if relu else result
+
+    def ours(x: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+        given: Tensor = fused._Convolution.apply(x, weight, shift if bias else None, relu)
+        return given if bias else given + 0 * shift.sum()
+
+    assert layer.bias is not None
+    given = (noise(2, 8, 6, 5), layer.weight, layer.bias)
+    assert_near(gradients(ours, *given), gradients(plainly, *(one.double() for one in given)))
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("settings", [Augmentation(), Augmentation(4), Augmentation(0, True), Augmentation(2, True)], ids=str)
+def test_patches_are_what_the_first_convolution_sees_of_the_cropped_and_flipped_images(settings: Augmentation, key: int) -> None:
+    network = channels_last(Network(ARCHITECTURES["nin-cifar10"], last_relu=True, dropout=0)).to(DEVICE)
+    images, rows = noise(9, 3, 12, 10).contiguous(), torch.tensor([3, 8, 0, 3], device=DEVICE)
+    seen = augment(images[rows], settings, draw(settings, key, slice(0, 4), images.device))
+    expected = functional.conv2d(seen.double(), network.get_parameter("conv1.weight").double(), padding=2)
+    patches, _ = FusedNetwork(network, settings, torch.float32)._patches(images, rows, torch.tensor(key, device=DEVICE))
+    matrix = network.get_parameter("conv1.weight").double().permute(0, 2, 3, 1).flatten(1)
+    found = patches.double()[:, : matrix.shape[1]] @ matrix.T
+    assert patches.shape == (4 * 12 * 10, 80)
+    assert not patches[:, 75:].any()
+    torch.testing.assert_close(found.view(4, 12, 10, -1).permute(0, 3, 1, 2), expected)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_fused_network_gives_the_answers_and_gradients_of_its_modules(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    if architecture.input[1] > 8:  # the interpreter does some thousand numbers a millisecond
+        architecture = architecture.adapted((architecture.input[0], 9, 9), architecture.classes)
+    network = channels_last(Network(architecture, last_relu=True, dropout=0.5)).to(DEVICE)
+    for number, dropout in enumerate(network.dropouts()):
+        dropout.key = torch.tensor(KEYS[number % 3], device=DEVICE)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.1 * noise(*parameter.shape, seed=parameter.numel()))
+    network.train()
+    settings, key, rows = Augmentation(2, True), torch.tensor(KEYS[2], device=DEVICE), torch.tensor([2, 0, 2], device=DEVICE)
+    images = noise(3, *architecture.input).contiguous()
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    answer = FusedNetwork(network, settings, torch.float32)(images, rows, key)
+    found = [answer.detach(), *torch.autograd.grad(answer, parameters, noise(*answer.shape, seed=3))]
+    exact = network.double()
+    seen = augment(images[rows], settings, draw(settings, key, slice(0, 3), images.device)).double()
+    expected = exact(seen)
+    truth = [expected.detach(), *torch.autograd.grad(expected, list(exact.parameters()), noise(*answer.shape, seed=3).double())]
+    assert len(names) == len(found) - 1
+    assert_near(found, truth)
