@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from nin_onnx.cli import cli
 from nin_onnx.errors import CheckFailedError, Interrupted, UnknownNameError
 from nin_onnx.train import ledger, reproduction
-from nin_onnx.train.reproduction import Reproduction, Task
+from nin_onnx.train.reproduction import Reproduction
+from nin_onnx.train.task import Task
 
 ROOT = Path(__file__).parents[2]
 
