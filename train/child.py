@@ -23,13 +23,16 @@ class Child:
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        self.log, self._printed = log, tempfile.TemporaryFile()  # noqa: SIM115 - open until the process has ended
+        self.log = log
+        self.printed = ""
+        """What it printed on its standard output, when it has ended."""
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open until then
         with log.open("ab") as said:
             self._read = self._begun = said.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "nin_onnx.train.child", str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=self._printed,
+                stdout=self._output,
                 stderr=said,
                 env=os.environ | dict(environment),
                 start_new_session=True,  # Ctrl-C reaches the parent only, which stops all in order
@@ -38,7 +41,12 @@ class Child:
     @property
     def status(self) -> int | None:
         """The exit status; None while it runs."""
-        return self.process.poll()
+        status = self.process.poll()
+        if status is not None and not self._output.closed:
+            self._output.seek(0)
+            self.printed = self._output.read().decode(errors="replace")
+            self._output.close()
+        return status
 
     def stop(self) -> None:
         """Ask it to save what it has and to end."""
@@ -48,11 +56,6 @@ class Child:
         """End it now, and wait until it is gone."""
         self.process.kill()
         self.process.wait()
-
-    def printed(self) -> str:
-        """Return what it printed on its standard output."""
-        self._printed.seek(0)
-        return self._printed.read().decode(errors="replace")
 
     def said(self) -> list[str]:
         """Return the lines that it added to its log since this was asked last."""

@@ -182,16 +182,16 @@ class _Work:
     def _collect(self, *, stopping: bool = False) -> None:
         """See to the processes that have ended; when `stopping`, what did not finish is left for the next time."""
         for name, (task, child) in [*self.training.items()]:
+            ended = child.status is not None
             if self.options.jobs == 1:
                 for line in child.said():
                     self.echo(line)
-            if child.status is None:
+            if not ended:
                 continue
             del self.training[name]
-            died = _died(child)
             if child.status == 0:
                 self._finish(task)
-            elif died:
+            elif died := _died(child):
                 self.deaths.append(deaths.record(self.folder / "results", task.recipe, task.seed, died))
                 self.echo(f"{name} died at step {died['step']}")
                 self._plan()
@@ -239,7 +239,7 @@ class _Work:
 def _died(child: Child) -> dict[str, Any] | None:
     """What a training says of the death of its network."""
     try:
-        died = json.loads(child.printed())["died"] if child.status == CheckFailedError.exit_status else None
+        died = json.loads(child.printed)["died"] if child.status == CheckFailedError.exit_status else None
     except (ValueError, KeyError):
         return None
     return died if isinstance(died, dict) else None

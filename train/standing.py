@@ -93,23 +93,29 @@ def read(folder: Path) -> list[Standing]:
 
 def _standing(folder: Path, name: str, running: Sequence[str], failed: Mapping[str, str], dead: Mapping[str, Death]) -> Standing:
     run = Run(folder / "runs" / name)
-    if run.model.exists() and name not in running:
-        summary = run.summary()
-        judged, error = _judged({**summary, "test_error": summary.get("test", {}).get("error")})
-        epochs, speed = summary["epochs"], summary["images_per_second"]
-        return Standing(name, "done", epochs, epochs, error, judged, speed, summary["seconds"], failed.get(name))
+    try:
+        if run.model.exists() and name not in running:
+            return _done(name, run.summary(), failed.get(name))
+    except (NinOnnxError, KeyError, TypeError) as error:
+        return Standing(name, "failed", reason=str(error))
     if name in dead:
         return Standing(name, "dead", step=dead[name].step, reason=str(dead[name].summary["reason"]))
     state = "running" if name in running else "failed" if name in failed else "interrupted" if run.state.exists() else "left"
     try:
         total = int(read_toml(run.folder / "recipe.toml")["train"]["epochs"])
-        epochs_done = run.read_metrics()
+        epochs = run.read_metrics()
     except (NinOnnxError, KeyError, TypeError, ValueError):  # it still loads its data, or has no epoch behind it
         return Standing(name, state, reason=failed.get(name))
-    last = epochs_done[-1]
-    judged, error = _judged(vars(last))
-    left = (total - last.epoch) * sum(one.seconds for one in epochs_done) / len(epochs_done)
-    return Standing(name, state, last.epoch, total, error, judged, last.images_per_second, left, failed.get(name))
+    last = epochs[-1]
+    left = (total - last.epoch) * sum(one.seconds for one in epochs) / len(epochs)
+    judged, per_cent = _judged(vars(last))
+    return Standing(name, state, last.epoch, total, per_cent, judged, last.images_per_second, left, failed.get(name))
+
+
+def _done(name: str, summary: Mapping[str, Any], reason: str | None) -> Standing:
+    judged, error = _judged({**summary, "test_error": summary.get("test", {}).get("error")})
+    epochs, speed, seconds = (summary[key] for key in ("epochs", "images_per_second", "seconds"))
+    return Standing(name, "done", epochs, epochs, error, judged, speed, seconds, reason)
 
 
 def _judged(figures: Mapping[str, Any]) -> tuple[str, float]:
