@@ -164,6 +164,9 @@ class _Work:
 
     def _train(self, task: Task) -> None:
         run = self._run(task)
+        limit = time.monotonic() + GRACE
+        while run.busy() and time.monotonic() < limit:  # its parent was killed a moment ago: it saves and ends
+            time.sleep(POLL)
         if run.state.exists():
             self.echo(f"{task.name} goes on")
             arguments = ["--resume", str(run.folder)]

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +77,3 @@ def test_as_json_train_tells_a_death_so_that_another_program_can_go_on_with_anot
     assert end.value.code == 1
     assert died["step"] == 4
     assert f"error: {died['reason']}" in said.err
-    assert deaths.record(tmp_path, tiny_recipe(), 0, died).summary["settings"] == asdict(tiny_recipe())

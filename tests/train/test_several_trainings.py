@@ -1,5 +1,6 @@
 """Trainings in processes of their own: one is killed, all are stopped, the parent is killed, a network dies."""
 
+import contextlib
 import json
 import math
 import os
@@ -179,12 +180,16 @@ def test_trainings_do_not_outlive_a_parent_that_is_killed_and_save_what_they_hav
     assert [one.state for one in standing.read(folder)] == ["running", "running"]  # while it trains
     parent.kill()
     parent.wait()
+    assert all(Run(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1))
     trainings.hold.unlink()
     logs = [folder / "logs" / f"tiny-seed{seed}.log" for seed in (0, 1)]
     deadline = time.monotonic() + 60
     while not all("stopped after epoch 2 of 3" in log.read_text() for log in logs) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [one.state for one in standing.read(folder)] == ["interrupted", "interrupted"]
+    while any(Run(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Run(folder / "runs" / "tiny-seed0").busy()
 
 
 def test_a_recipe_whose_networks_die_is_tried_with_the_next_seed_and_each_death_is_recorded(
@@ -227,6 +232,13 @@ def start(where: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(line, env=environment, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def descendants(process: int) -> list[int]:
+    """The numbers of a process and of all that it started."""
+    children = Path(f"/proc/{process}/task/{process}/children")
+    started = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [process, *(number for child in started for number in descendants(child))]
+
+
 def finish(process: subprocess.Popen[str]) -> None:
     """Wait for its end, which is a good one."""
     said, _ = process.communicate(timeout=400)
@@ -267,7 +279,9 @@ def test_what_is_killed_again_and_again_ends_with_the_bytes_of_what_was_left_alo
             process.communicate(timeout=whole * moments.uniform(0.1, 0.25))
             break  # what the kills left over was little
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            for number in descendants(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
             process.communicate()
             kills += 1
     assert kills >= 2  # two take half of the time at most
