@@ -97,7 +97,11 @@ class CheckFailedError(NinOnnxError):
 
 
 class TrainingError(CheckFailedError):
-    """The network died, or its loss became NaN."""
+    """The network died, or its loss became NaN; `step` is where that was seen, None if something else went wrong."""
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class ExportError(CheckFailedError):

@@ -7,7 +7,7 @@ import torch
 
 from nin_onnx.errors import NinOnnxError
 
-__all__ = ["autocast", "choose", "precision", "set_up"]
+__all__ = ["autocast", "choose", "name", "precision", "set_up"]
 
 
 def choose(name: str) -> torch.device:
@@ -35,6 +35,11 @@ def set_up(device: torch.device, *, deterministic: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS may take another path each time
     if torch.are_deterministic_algorithms_enabled() != deterministic:  # a training before this one may have asked for them
         torch.use_deterministic_algorithms(deterministic)
+
+
+def name(device: torch.device) -> str:
+    """What the GPU is called; `cpu` for a processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:

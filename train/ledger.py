@@ -15,10 +15,11 @@ from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published
 from nin_onnx.paper import published as published_figure
 from nin_onnx.train import curves, recipe
 from nin_onnx.train.curves import Comparison, Curves
+from nin_onnx.train.deaths import Death
 from nin_onnx.train.run import Epoch
 from nin_onnx.verdict import Accuracy, Verdict, judge, measure
 
-__all__ = ["ORDER", "Entry", "Missing", "Outcome", "Row", "compare_figure3", "missing", "read", "rows"]
+__all__ = ["ORDER", "Entry", "Missing", "Outcome", "Row", "changes", "compare_figure3", "missing", "read", "rows", "used"]
 
 ORDER = (
     ("mnist-modern", 3),
@@ -38,9 +39,6 @@ ORDER = (
     ("svhn", 1),
 )
 """The recipes of the paper's experiments, the most valuable result first, and how many seeds each is owed."""
-
-DEAD = {("cifar10-no-dropout", 0), ("cifar10-no-dropout", 1)}
-"""Recipes and seeds whose network died in its first epoch (results/LOG.md): others are tried."""
 
 MODIFIED = "-modified"  # what `recipe.load` adds to the name of a shipped recipe that was overridden or edited
 TOLD = {"epochs", "seconds", "images_per_second", "precision", "device", "hardware", "versions", "dataset", "commit"}
@@ -129,7 +127,7 @@ def read(folder: Path) -> list[Entry]:
     for path in sorted(folder.glob("*.json")):
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
-            entry = Entry(summary, _changes(summary))
+            entry = Entry(summary, changes(summary))
             entry.accuracy()
             if not summary.keys() >= TOLD:
                 raise KeyError
@@ -150,26 +148,48 @@ def rows(entries: Iterable[Entry]) -> list[Row]:
     ]
 
 
-def missing(entries: Iterable[Entry], recipes: Sequence[str] = (), seeds: int | None = None) -> list[Missing]:
+def missing(
+    entries: Iterable[Entry], recipes: Sequence[str] = (), seeds: int | None = None, deaths: Iterable[Death] = ()
+) -> list[Missing]:
     """The runs of `recipes` that `entries` lack, the most valuable first; of all the paper's where none are named.
 
-    Each recipe is owed `seeds` runs or, where that is not given, as many as `ORDER` says, of whatever seeds: one whose
-    network dies can be made up for by another. What goes beyond `ORDER` comes last, a run of every recipe after the other.
+    Each recipe is owed `seeds` runs or, if that is not given, as many as `ORDER` says, of whatever seeds but those that
+    died with the settings that the recipe has now. What goes beyond `ORDER` comes last, a run of every recipe after the other.
     """
-    there = {(entry.recipe, entry.summary["seed"]) for entry in entries if entry.counts}
+    entries = list(entries)
+    there, not_again = used(entries), used(entries, deaths)
     order = dict(ORDER)
     first: list[Missing] = []
     more: list[tuple[int, Missing]] = []
     for name in sorted(recipes or order, key=lambda name: [*order, name].index(name)):
         owed = order.get(name, 1)
         ran = sum(recipe == name for recipe, _ in there)
-        unused = (seed for seed in itertools.count() if (name, seed) not in there | DEAD)
+        unused = (seed for seed in itertools.count() if (name, seed) not in not_again)
         for number, seed in zip(range(ran, seeds or owed), unused, strict=False):
             if number < owed:
                 first.append(Missing(name, seed))
             else:
                 more.append((number, Missing(name, seed)))
     return first + [run for _, run in sorted(more, key=lambda pair: pair[0])]
+
+
+def used(entries: Iterable[Entry], deaths: Iterable[Death] = ()) -> set[tuple[str, int]]:
+    """Return recipes and seeds that ran, or died, with the settings that the recipe has now."""
+    ran = {(entry.recipe, entry.summary["seed"]) for entry in entries if entry.counts}
+    return ran | {(death.recipe.name, death.seed) for death in deaths if changes(death.summary) == {}}
+
+
+def changes(summary: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
+    """Return the settings that decide something and differ from those of the recipe of that name.
+
+    What is newer than the run is at its default: until then, nothing else was possible.
+    """
+    name = summary["recipe"].removesuffix(MODIFIED)
+    if name not in recipe.shipped():
+        return None
+    then, now = (_flat(asdict(one)) for one in (recipe.from_dict(summary["settings"], "settings"), _shipped(name)))
+    keys = [key for key in {**now, **then} if key not in NEUTRAL]
+    return {key: (then.get(key), now.get(key)) for key in keys if then.get(key) != now.get(key)}
 
 
 def compare_figure3(entries: Iterable[Entry]) -> list[Comparison]:
@@ -210,19 +230,6 @@ def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> Outcome 
         statistics.stdev(errors) if len(errors) > 1 else None,
         judge(mean, TEST_IMAGES[figure.dataset], least_official, figure),
     )
-
-
-def _changes(summary: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
-    """The settings that decide something and differ from those of the recipe of that name.
-
-    What is newer than the run is at its default: until then, nothing else was possible.
-    """
-    name = summary["recipe"].removesuffix(MODIFIED)
-    if name not in recipe.shipped():
-        return None
-    then, now = (_flat(asdict(one)) for one in (recipe.from_dict(summary["settings"], "settings"), _shipped(name)))
-    keys = [key for key in {**now, **then} if key not in NEUTRAL]
-    return {key: (then.get(key), now.get(key)) for key in keys if then.get(key) != now.get(key)}
 
 
 @cache

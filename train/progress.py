@@ -15,7 +15,7 @@ from nin_onnx.train.run import Epoch
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
-__all__ = ["Bar", "bar", "line"]
+__all__ = ["Bar", "bar", "duration", "line"]
 
 REFRESH = 1.0  # seconds between two looks at the device, each of which waits for it
 
@@ -62,11 +62,12 @@ def line(epochs: list[Epoch], total: int) -> str:
     judged = "".join(f"  {name} {error:.2f} %" for name, error in others if error is not None)
     return (
         f"epoch {epoch.epoch:>{len(str(total))}}/{total}  rate {epoch.learning_rate:.4f}  loss {epoch.train_loss:.4f}  "
-        f"error {epoch.train_error:.2f} %{judged}  {epoch.images_per_second:,.0f} images/s  {_duration(left)} left"
+        f"error {epoch.train_error:.2f} %{judged}  {epoch.images_per_second:,.0f} images/s  {duration(left)} left"
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return `seconds` as a person says it."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -104,6 +104,16 @@ class Run:
                 for folder in made:
                     folder.rmdir()
 
+    def busy(self) -> bool:
+        """Return whether another process trains here."""
+        try:
+            if (self.folder / LOCK).exists():
+                with self.locked():
+                    pass
+        except RunError:
+            return True
+        return False
+
     def check_new(self) -> None:
         """Raise `RunError` unless the folder is absent, empty, or what a run that was killed while it began has left."""
         if self.folder.exists() and not (self.folder.is_dir() and self._begun_at_most()):

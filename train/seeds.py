@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nin_onnx import atomic
 from nin_onnx.errors import Interrupted, RunError, TrainingError
@@ -13,7 +13,7 @@ from nin_onnx.train.run import Run
 from nin_onnx.train.summary import over_seeds
 from nin_onnx.train.trainer import Echo
 
-__all__ = ["train_seeds", "train_whatever_is_left"]
+__all__ = ["how_far", "train_seeds", "train_whatever_is_left"]
 
 
 def train_seeds(
@@ -58,16 +58,25 @@ def train_seeds(
 
 
 def train_whatever_is_left(recipe: Recipe, folder: Path, seed: int, **how: Any) -> dict[str, Any]:
-    """Begin the run `folder`, go on with it, or leave it as it is where it has ended; gives its summary.
+    """Begin the run `folder`, go on with it, or leave it as it is if it has ended; return its summary.
 
-    `how` are the keywords of `trainer.resume`. Raises what `train` raises, and `RunError` where `folder` is another recipe's.
+    `how` are the keywords of `trainer.resume`. Raises what `train` raises, and `RunError` if `folder` is another recipe's.
     """
+    match how_far(recipe, folder):
+        case "ended":
+            return Run(folder).summary()
+        case "begun":
+            return trainer.resume(folder, **how)
+        case "new":
+            return trainer.train(recipe, folder, seed=seed, **how)
+
+
+def how_far(recipe: Recipe, folder: Path) -> Literal["new", "begun", "ended"]:
+    """Return how far the run `folder` has come; raises `RunError` if it is another recipe's."""
     run = Run(folder)
-    begun = run.model.exists() or run.state.exists()
-    if begun and run.recipe() != recipe:
+    ended = run.model.exists()
+    if not ended and not run.state.exists():
+        return "new"
+    if run.recipe() != recipe:
         raise RunError(f"'{run.folder}' is a run of another recipe: choose another --out")
-    if run.model.exists():
-        return run.summary()
-    if run.state.exists():
-        return trainer.resume(folder, **how)
-    return trainer.train(recipe, folder, seed=seed, **how)
+    return "ended" if ended else "begun"

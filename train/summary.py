@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from nin_onnx import machine
 from nin_onnx.data import Dataset
+from nin_onnx.train import device
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.run import Epoch
 from nin_onnx.train.schedule import plateaus
 from nin_onnx.verdict import measure
 
-__all__ = ["over_seeds", "summarise"]
+__all__ = ["PACKAGES", "over_seeds", "summarise"]
 
 PACKAGES = ("torch", "numpy", "safetensors")
 CLOCK = ("seconds", "images_per_second")  # of an epoch; the curve is the same however fast it was drawn
@@ -48,7 +47,7 @@ def summarise(
         interval = {"low": accuracy.low, "high": accuracy.high}
         summary["test"] = {**test.describe(), "errors": wrong, "error": accuracy.error, **interval}
     return summary | {
-        "device": torch.cuda.get_device_name(learner.device) if learner.device.type == "cuda" else "cpu",
+        "device": device.name(learner.device),
         "processes": learner.team.size,
         "precision": str(learner.dtype).removeprefix("torch."),
         "hardware": machine.hardware(),

@@ -1,8 +1,9 @@
 """`nin-onnx reproduce`: what the ledger lacks, run after run, into one folder."""
 
 import math
-import shlex
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,14 @@ from nin_onnx.commands.options import FiniteRange, data_dir_option, device_optio
 from nin_onnx.errors import CheckFailedError, Interrupted, MissingExtraError, UnknownNameError, require
 
 if TYPE_CHECKING:
-    from nin_onnx.train.reproduction import Reproduction, Task
+    from nin_onnx.train.reproduction import Reproduction
+    from nin_onnx.train.task import Task
 
 __all__ = ["reproduce"]
 
 LEDGER = Path("results")
+TRIES = 4
+"""Seeds for a run whose networks die: a recipe that kills so many is at fault."""
 
 
 @click.command(short_help="Run what the ledger lacks, unattended.")
@@ -40,6 +44,9 @@ LEDGER = Path("results")
     metavar="MINUTES",
     help="Stop then, with everything saved; the last step, its save and a test may take some seconds more.",
 )
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Train N at a time.")
+@click.option("--retry-dead", is_flag=True, help="Follow a seed whose network dies by the next one, 4 seeds for a run at most.")
+@click.option("--status", is_flag=True, help="Print which runs in --out are done, running, dead and left instead; at any time.")
 @set_option
 @device_option
 @data_dir_option
@@ -49,6 +56,9 @@ def reproduce(
     out: Path,
     seeds: int | None,
     time_limit: float | None,
+    jobs: int,
+    retry_dead: bool,
+    status: bool,
     overrides: tuple[str, ...],
     device: str,
     data_dir: Path | None,
@@ -56,48 +66,69 @@ def reproduce(
 ) -> None:
     """Run what is missing in the ledger (results), the most valuable first, or what is missing of each RECIPE.
 
-    What fails does not stop the rest. The same command, given again after whatever stopped it, goes on where it was. At
-    any moment the folder --out holds all that is finished: in results the files for the ledger, in runs the weights and,
-    where the packages for it are installed, the exported graphs; and what an interrupted run goes on from.
+    Each training is a process of its own, and what fails does not stop the rest. Ctrl-C, SIGTERM and the end of the time
+    stop all of it, saved; the same command goes on where it was, with the interrupted runs first. At any moment the folder
+    --out holds all that is finished: in results the files for the ledger, in runs the weights and, if the packages for
+    it are installed, the exported graphs; in logs what each training said.
+
+    Several at a time gain little on a CPU, and more on a GPU: NVIDIA's MPS is started for them if it is installed.
     """
     require("training", "train", "torch", "safetensors")
     from nin_onnx.train import reproduction, team
 
+    if status:
+        _show(out, as_json)
+        return
     deadline = time.monotonic() + 60 * time_limit if time_limit else math.inf
     if team.launched():
-        raise click.UsageError("reproduce runs in one process; on several GPUs start it on each, with recipes of its own")
+        raise click.UsageError("reproduce starts its own processes; on several GPUs start it on each, with recipes of its own")
 
     def echo(line: str) -> None:
         click.echo(line, err=as_json)
 
-    def export(run: Path) -> None:
-        if (run / "model" / "model.onnx").exists():
-            return
-        try:
-            require("export", "train", "onnx", "onnxscript", "onnxsim")
-        except MissingExtraError as error:
-            echo(f"not exported yet: {error}, then nin-onnx export {shlex.quote(str(run))}")
-            return
-        from nin_onnx.export import export_run
-
-        echo(str(export_run(run).model))
-
-    tasks = _tasks(recipes, seeds, overrides, out)
-    done = reproduction.reproduce(tasks, out, export=export, deadline=deadline, echo=echo, on=device, data_dir=data_dir)
+    tasks, used = _owed(recipes, seeds, overrides)
+    tries = TRIES if retry_dead else 1
+    options = reproduction.Options(jobs, tries, used, export=_can_export(echo), on=device, data_dir=data_dir)
+    done = reproduction.reproduce(tasks, out, options, deadline=deadline, echo=echo)
     _conclude(done, out, as_json)
 
 
-def _tasks(recipes: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...], out: Path) -> "list[Task]":
-    """What the ledger lacks; what is in `out` is listed too, since its export may be missing."""
-    from nin_onnx.train import ledger
+def _can_export(echo: Callable[[str], None]) -> bool:
+    try:
+        require("export", "train", "onnx", "onnxscript", "onnxsim")
+    except MissingExtraError as error:
+        echo(f"nothing is exported yet: {error}, then the same command again")
+        return False
+    return True
+
+
+def _owed(recipes: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...]) -> "tuple[list[Task], set[tuple[str, int]]]":
+    """Return what the ledger lacks, and the seeds that it has or knows to be dead; to one that is overridden it says nothing."""
+    from nin_onnx.train import deaths, ledger
     from nin_onnx.train import recipe as known
-    from nin_onnx.train.reproduction import Task
+    from nin_onnx.train.task import Task
 
     for name in recipes:
         if name not in known.shipped():
             raise UnknownNameError("recipe", name, known.shipped())
-    there = ledger.read(LEDGER) if LEDGER.is_dir() and not overrides else []  # whose runs are those of the recipes as they are
-    return [Task(known.load(run.recipe, overrides), run.seed) for run in ledger.missing(there, recipes, seeds)]
+    is_read = LEDGER.is_dir() and not overrides
+    there, dead = (ledger.read(LEDGER), deaths.read(LEDGER)) if is_read else ([], [])
+    tasks = [Task(known.load(run.recipe, overrides), run.seed) for run in ledger.missing(there, recipes, seeds, dead)]
+    return tasks, ledger.used(there, dead)
+
+
+def _show(out: Path, as_json: bool) -> None:
+    from nin_onnx.train import standing
+
+    standings = standing.read(out)
+    if as_json:
+        print_json({"folder": str(out), "runs": [vars(one) for one in standings]})
+        return
+    click.echo(standing.table(standings, shutil.get_terminal_size().columns))
+    for one in standings:
+        if one.reason and one.state != "dead":
+            click.echo(f"{one.run}: {one.reason}")
+    click.echo(standing.line(standings))
 
 
 def _conclude(done: "Reproduction", out: Path, as_json: bool) -> None:
@@ -105,14 +136,7 @@ def _conclude(done: "Reproduction", out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(out), **vars(done)})
     else:
-        for name, summary in done.finished.items():
-            kind = "test" if "test" in summary else "validation"
-            error = summary["test"]["error"] if "test" in summary else summary["validation_error"]
-            click.echo(f"finished  {name}: {kind} error {error:.2f} %, {summary['seconds'] / 60:.1f} min")
-        for name, reason in done.failed.items():
-            click.echo(f"failed    {name}: {reason}")
-        for name in done.left:
-            click.echo(f"left      {name}")
+        _show(out, as_json)
         click.echo(f"{len(done.finished)} finished, {len(done.failed)} failed, {len(done.left)} left; all of it is in {out}")
     if done.stopped:
         raise Interrupted(f"{done.stopped}; runs that are left: {len(done.left)}; the same command goes on")

@@ -1,6 +1,6 @@
 """`nin-onnx results`: the ledger as tables, and what is missing in it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from nin_onnx.errors import require
 
 if TYPE_CHECKING:
     from nin_onnx.train.curves import Comparison
+    from nin_onnx.train.deaths import Death
     from nin_onnx.train.ledger import Entry, Missing, Outcome, Row
 
 __all__ = ["results"]
@@ -32,13 +33,19 @@ RUNS = (
     "data",
     "commit",
 )
+DEAD = ("died", "seed", "settings that differ (recipe now)", "step", "what was seen", "hardware", "versions", "commit")
 CLOSE = 3.0
 """Points: as near as the digitised Figure 3 and the noise of a single run allow to be asked for."""
 
 
 @click.command(short_help="Print the ledger: the paper's figures, and ours.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
-@click.option("--runs", "only_runs", is_flag=True, help="Print every run instead, with its settings, data, machine and versions.")
+@click.option(
+    "--runs",
+    "only_runs",
+    is_flag=True,
+    help="Print every run instead, with its settings, data, machine and versions; and which networks died.",
+)
 @click.option("--missing", "only_missing", is_flag=True, help="Print what was not run yet instead, the most valuable first.")
 @json_option
 def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) -> None:
@@ -46,16 +53,16 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
 
     Two tables, as Markdown: every figure that the paper gives for its networks, and ours; and how near the test error
     comes to Figure 3, where it was counted after each epoch. Only runs with the settings that the recipe has now count
-    for a figure, several as mean ± standard deviation.
+    for a figure, several as mean ± standard deviation. Seeds whose network died, described in FOLDER/dead, are not missing.
     """
     require("the ledger", "train", "torch")  # which checks the settings of recipes
-    from nin_onnx.train import ledger
+    from nin_onnx.train import deaths, ledger
 
     if only_runs and only_missing:
         raise click.UsageError("--runs and --missing print different tables: give one of them")
-    entries = ledger.read(folder)
+    entries, dead = ledger.read(folder), deaths.read(folder)
     if only_missing:
-        lacking = ledger.missing(entries)
+        lacking = ledger.missing(entries, deaths=dead)
         if as_json:
             print_json({"missing": [{**asdict(run), "command": run.command} for run in lacking]})
         else:
@@ -64,7 +71,10 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
                 click.echo("all of them, in this order: nin-onnx reproduce")
         return
     if only_runs and not as_json:  # as JSON they are told with the figures
-        click.echo(_table(RUNS, map(_run, entries)))
+        tables = [_table(RUNS, map(_run, entries))]
+        if dead:
+            tables.append(_table(DEAD, map(_death, dead)))
+        click.echo("\n\n".join(tables))
         return
     figures, figure3 = ledger.rows(entries), ledger.compare_figure3(entries)
     if as_json:
@@ -73,6 +83,7 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
                 "figures": [_plain(row) for row in figures],
                 "figure3": [asdict(comparison) for comparison in figure3],
                 "runs": [{**entry.summary, "changes": entry.changes, "counts": entry.counts} for entry in entries],
+                "dead": [{**death.summary, "changes": ledger.changes(death.summary)} for death in dead],
             }
         )
         return
@@ -108,7 +119,7 @@ def _outcome(outcome: "Outcome | None") -> tuple[str, str, str]:
     summaries = [entry.summary for entry in outcome.entries]
     minutes = sum(summary["seconds"] for summary in summaries) / len(summaries) / 60
     each = " each" if len(summaries) > 1 else ""
-    hardware = "; ".join(dict.fromkeys(map(_hardware, outcome.entries)))
+    hardware = "; ".join(dict.fromkeys(map(_hardware, summaries)))
     return f"{outcome.mean:.2f}{deviation} (n = {len(summaries)})", str(outcome.verdict), f"{minutes:.1f} min{each}, {hardware}"
 
 
@@ -127,28 +138,52 @@ def _near(comparison: "Comparison") -> tuple[str, ...]:
 def _run(entry: "Entry") -> tuple[str, ...]:
     summary, accuracy = entry.summary, entry.accuracy()
     test = summary["test"]
-    changes = None if entry.changes is None else [f"{key} = {then} ({now})" for key, (then, now) in entry.changes.items()]
     return (
         entry.recipe,
         str(summary["seed"]),
-        "a recipe of its own" if changes is None else ", ".join(changes),
+        _differing(entry.changes),
         f"{accuracy.error:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]",
         str(accuracy.verdict or ""),
         str(summary["epochs"]),
         f"{summary['seconds'] / 60:.1f}",
         f"{summary['images_per_second']:,.0f}",
-        _hardware(entry),
-        f"torch {summary['versions']['torch']}, Python {summary['versions']['python']}",
+        _hardware(summary),
+        _versions(summary),
         "; ".join(f"{part['split']} {part['provenance']}, {part['fingerprint'][:12]}" for part in (summary["dataset"], test)),
         summary["commit"] or "",
     )
 
 
-def _hardware(entry: "Entry") -> str:
-    summary = entry.summary
+def _death(death: "Death") -> tuple[str, ...]:
+    from nin_onnx.train import ledger
+
+    summary = death.summary
+    return (
+        death.recipe.name,
+        str(death.seed),
+        _differing(ledger.changes(summary)),
+        "" if death.step is None else str(death.step),
+        str(summary["reason"]),
+        _hardware(summary),
+        _versions(summary),
+        summary["commit"] or "",
+    )
+
+
+def _differing(changes: Mapping[str, tuple[Any, Any]] | None) -> str:
+    if changes is None:
+        return "a recipe of its own"
+    return ", ".join(f"{key} = {then} ({now})" for key, (then, now) in changes.items())
+
+
+def _hardware(summary: Mapping[str, Any]) -> str:
     hardware = summary["hardware"]
     device = summary["device"] if summary["device"] != "cpu" else f"{hardware['processor']}, {hardware['cores']} cores"
     return f"{device}, {summary['precision']}"
+
+
+def _versions(summary: Mapping[str, Any]) -> str:
+    return f"torch {summary['versions']['torch']}, Python {summary['versions']['python']}"
 
 
 def _plain(row: "Row") -> dict[str, Any]:

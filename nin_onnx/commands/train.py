@@ -54,30 +54,37 @@ def train(
     On several devices: torchrun --nproc-per-node N -m nin_onnx train RECIPE
     """
     require("training", "train", "torch", "safetensors")
+    from nin_onnx.train import deaths, team, trainer
     from nin_onnx.train import recipe as recipes
     from nin_onnx.train import seeds as several
-    from nin_onnx.train import team, trainer
+    from nin_onnx.train.run import Run
 
     def echo(line: str) -> None:
         click.echo(line, err=as_json)
 
     how: dict[str, Any] = {"data_dir": data_dir, "on": device, "deterministic": deterministic, "echo": echo}
-    if resume is not None:
-        if recipe or overrides or out or seed is not None or seeds is not None:
-            raise click.UsageError("--resume takes its recipe and seed from the run: give none of these with it")
-        folder = resume
-        summary = trainer.resume(folder, **how)
-    elif recipe is None:
+    if resume is not None and (recipe or overrides or out or seed is not None or seeds is not None):
+        raise click.UsageError("--resume takes its recipe and seed from the run: give none of these with it")
+    if resume is None and recipe is None:
         raise click.UsageError(f"which recipe? shipped are {', '.join(recipes.shipped())}; a path to a .toml file works too")
-    else:
-        resolved = recipes.load(recipe, overrides)
-        first = seed or 0
-        if seeds is None:
+    resolved = recipes.load(recipe, overrides) if recipe else None
+    first = seed or 0
+    try:
+        if resolved is None:
+            assert resume is not None
+            folder = resume
+            summary = trainer.resume(folder, **how)
+        elif seeds is None:
             folder = out or Path("runs") / f"{resolved.name}-seed{first}"
             summary = trainer.train(resolved, folder, seed=first, **how)
         else:
             folder = out or Path("runs") / f"{resolved.name}-seeds"
             summary = several.train_seeds(resolved, folder, range(first, first + seeds), **how)
+    except TrainingError as error:
+        if as_json and error.step is not None and team.leads():
+            died = deaths.describe(resolved or Run(folder).recipe(), error, device)
+            print_json({"folder": str(folder), "died": died})
+        raise
     if not team.leads():
         return
     if as_json:
@@ -87,8 +94,8 @@ def train(
     else:
         click.echo(_trained(summary))
         click.echo(f"next: nin-onnx export {shlex.quote(str(folder))}")
-    if died := summary.get("died"):
-        raise TrainingError(f"seeds that died, and are no part of the mean: {', '.join(died)}")
+    if dead := summary.get("died"):
+        raise TrainingError(f"seeds that died, and are no part of the mean: {', '.join(dead)}")
 
 
 def _over_seeds(summary: dict[str, Any]) -> str:

@@ -67,6 +67,24 @@ def test_what_is_missing_has_a_command_that_runs_it(printed: Callable[..., str],
     assert [run["command"] for run in listed] == [line.partition("%  ")[2] for line in lines]
 
 
+def test_a_network_that_died_is_listed_below_the_runs_and_its_seed_is_not_missing(
+    printed: Callable[..., str], folder: Path
+) -> None:
+    death = json.loads((RESULTS / "dead" / "cifar10-no-dropout-seed1.json").read_text())
+    changed = {**death, "seed": 0, "settings": {**death["settings"], "dataset": "cifar100"}}
+    (folder / "dead").mkdir()
+    for number, one in enumerate((death, changed)):
+        (folder / "dead" / f"{number}.json").write_text(json.dumps(one))
+    _, dead = tables(printed("results", folder, "--runs"))
+    assert [row[:4] for row in dead] == [
+        ["cifar10-no-dropout", "0", "dataset = cifar100 (cifar10)", "235"],
+        ["cifar10-no-dropout", "1", "", "235"],
+    ]
+    owed = {run["recipe"]: run["seed"] for run in json.loads(printed("results", folder, "--missing", "--json"))["missing"]}
+    assert owed["cifar10-no-dropout"] == 0  # it died with other settings
+    assert [one["seed"] for one in json.loads(printed("results", folder, "--json"))["dead"]] == [0, 1]
+
+
 def test_two_tables_at_once_are_refused(folder: Path) -> None:
     done = CliRunner().invoke(cli, ["results", str(folder), "--runs", "--missing"])
     assert (done.exit_code, "give one of them" in done.output) == (2, True)

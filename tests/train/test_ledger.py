@@ -3,14 +3,14 @@
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.train import ledger, recipe
+from nin_onnx.train import deaths, ledger, recipe
 from nin_onnx.train.ledger import Missing, Outcome
 
 Write = Callable[..., None]
@@ -205,6 +205,7 @@ def test_runs_are_ordered_by_recipe_and_seed_whatever_the_files_are_called(folde
     assert found == [("digits", 3), ("mnist", 9), ("mnist", 10)]
 
 
+DIED: dict[str, Any] = {"step": 4, "reason": "", "device": "cpu", "precision": "", "hardware": {}, "versions": {}, "commit": None}
 LACKS_HARDWARE = {key: value for key, value in summary("mnist").items() if key != "hardware"}
 
 
@@ -230,9 +231,15 @@ def test_what_is_missing_comes_in_the_order_of_value_and_what_was_run_does_not_c
     assert len(lacking) == sum(seeds for _, seeds in ledger.ORDER) - 1
 
 
-def test_a_seed_whose_network_is_known_to_die_is_never_owed(folder: Path, write: Write) -> None:
-    owed = ledger.missing(ledger.read(folder), ("cifar10-no-dropout",), seeds=2)
-    assert [run.seed for run in owed] == [2, 3]
+def test_a_seed_whose_network_died_is_owed_no_more_until_its_recipe_is_mended(folder: Path) -> None:
+    settings = recipe.load("cifar10-no-dropout")
+    earlier = replace(settings, optimizer=replace(settings.optimizer, learning_rate=9.0))
+    for seed, kept in ((0, settings), (1, settings), (3, earlier)):
+        deaths.record(folder, kept, seed, DIED)
+    dead = deaths.read(folder)
+    assert [run.seed for run in ledger.missing(ledger.read(folder), ("cifar10-no-dropout",), 2, dead)] == [2, 3]
+    assert [run.seed for run in ledger.missing(ledger.read(folder), ("cifar10",), 2, dead)] == [0, 1]
+    assert ledger.used([], dead) == {("cifar10-no-dropout", 0), ("cifar10-no-dropout", 1)}
 
 
 def test_more_seeds_come_after_all_that_the_order_asks_for(folder: Path) -> None:

@@ -1,139 +1,289 @@
-"""Run after run, unattended: what fails, what is stopped, what is killed, and what is there afterwards."""
+"""Run after run, unattended: what is begun and when, what fails or dies, and what is there afterwards.
+
+The processes are stand-ins here; test_several_trainings.py has real ones.
+"""
 
 import json
 import math
-import os
-import random
-import signal
-import struct
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from nin_onnx.errors import Interrupted, RunError
-from nin_onnx.train import reproduction, trainer
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.reproduction import Reproduction, Task
+from nin_onnx.errors import Interrupted, NinOnnxError
+from nin_onnx.train import reproduction, standing, trainer
+from nin_onnx.train.recipe import Recipe, load, to_toml
+from nin_onnx.train.reproduction import Options, Reproduction
+from nin_onnx.train.run import Run
+from nin_onnx.train.task import Task
 
-ROOT = Path(__file__).parents[2]
 Recipes = Callable[..., Recipe]
+DIED = {"step": 4, "reason": "the network is dead", "device": "cpu", "precision": "float32"}
+DIED |= {"hardware": {"processor": "Some CPU", "cores": 2}, "versions": {"torch": "2", "python": "3"}, "commit": None}
+
+STATUS = {"ends": 0, "dies": 1, "fails": 2, "runs": 130}
 
 
 def quiet(line: str) -> None:
     pass
 
 
-def reproduce(folder: Path, *tasks: Task, **how: Any) -> Reproduction:
-    how = {"export": lambda run: None, "deadline": math.inf, "echo": quiet, "on": "cpu", **how}
-    return reproduction.reproduce(tasks, folder, **how)
+class Processes:
+    """Stand-ins for `Child`: each does by its run's name what `does` says, `ends` if it says nothing."""
+
+    def __init__(self) -> None:
+        self.does: dict[str, str] = {}
+        self.begun: list[str] = []
+        """The command and the name of each, in order."""
+        self.together = 0
+        """So many trainings ran at the same moment, at most."""
+        self.running: set[str] = set()
+        self.variables: list[Mapping[str, str]] = []
+
+    def __call__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> "Process":
+        self.variables.append(environment)
+        self.begun.append(f"{arguments[0]} {log.stem}")
+        return Process(self, arguments, log.stem)
 
 
-def test_all_that_is_finished_lies_in_one_folder(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    exported: list[Path] = []
-    tasks = [Task(tiny_recipe("train.epochs=1"), seed) for seed in (0, 1)]
-    done = reproduce(tmp_path, *tasks, export=exported.append)
-    assert list(done.finished) == ["tiny-modified-seed0", "tiny-modified-seed1"]
+class Process:
+    def __init__(self, all_of_them: Processes, arguments: Sequence[str], name: str) -> None:
+        self.them, self.arguments, self.name, self.looks, self.stopped = all_of_them, arguments, name, 0, False
+        self.does = self.them.does.get(f"{arguments[0]} {name}", self.them.does.get(name, "ends"))
+        if arguments[0] == "train":
+            self.them.running.add(name)
+            self.them.together = max(self.them.together, len(self.them.running))
+            if "--out" in arguments:
+                run = Run(Path(arguments[arguments.index("--out") + 1]))
+                run.folder.mkdir(parents=True, exist_ok=True)
+                (run.folder / "recipe.toml").write_text(to_toml(load(arguments[1])))
+                run.state.touch()
+
+    @property
+    def status(self) -> int | None:
+        self.looks += 1
+        if (self.does == "runs" and not self.stopped) or self.looks < 4:
+            return None
+        self.them.running.discard(self.name)
+        if self.arguments[0] == "export":
+            return STATUS[self.does]
+        run = Run(Path(self.arguments[self.arguments.index("--out" if "--out" in self.arguments else "--resume") + 1]))
+        if self.does in ("dies", "fails"):  # at the start
+            run.discard()
+        if self.does == "ends":
+            run.write_summary({"name": self.name, "epochs": 1, "images_per_second": 9.0, "seconds": 1.0, "train_error": 2.0})
+            run.model.touch()
+            run.state.unlink(missing_ok=True)
+        return STATUS[self.does]
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def kill(self) -> None:
+        raise AssertionError("it would have ended")
+
+    def said(self) -> list[str]:
+        return []
+
+    @property
+    def printed(self) -> str:
+        return json.dumps({"died": DIED}) if self.does == "dies" else ""
+
+    def why(self) -> str:
+        return "out of memory"
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
+    made = Processes()
+    monkeypatch.setattr(reproduction, "Child", made)
+    monkeypatch.setattr(reproduction, "POLL", 0.001)
+    return made
+
+
+def reproduce(folder: Path, *tasks: Task, deadline: float = math.inf, echo: Any = quiet, **options: Any) -> Reproduction:
+    options = {"on": "cpu", "export": False, **options}
+    return reproduction.reproduce(tasks, folder, Options(**options), deadline=deadline, echo=echo)
+
+
+def seeds(recipe: Recipe, count: int) -> list[Task]:
+    return [Task(recipe, seed) for seed in range(count)]
+
+
+def test_all_that_is_finished_lies_in_one_folder(tmp_path: Path, tiny_recipe: Recipes, processes: Processes) -> None:
+    done = reproduce(tmp_path, *seeds(tiny_recipe(), 2))
+    assert list(done.finished) == ["tiny-seed0", "tiny-seed1"]
     assert (done.failed, done.left, done.stopped) == ({}, [], None)
     for name, summary in done.finished.items():
-        assert json.loads((tmp_path / "results" / f"{name}.json").read_text()) == json.loads(json.dumps(summary))
-        assert (tmp_path / "runs" / name / "model.safetensors").exists()
-    assert exported == [tmp_path / "runs" / name for name in done.finished]
+        assert json.loads((tmp_path / "results" / f"{name}.json").read_text()) == summary
+        assert summary["name"] == name
+    assert processes.begun == ["train tiny-seed0", "train tiny-seed1"]
 
 
-def test_a_run_that_fails_does_not_stop_the_others_and_says_why(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    diverging = tiny_recipe("train.epochs=1", "optimizer.learning_rate=1e30")
-    done = reproduce(tmp_path, Task(diverging, 0), Task(tiny_recipe("train.epochs=1"), 1))
-    assert list(done.failed) == ["tiny-modified-seed0"]
-    assert "lower optimizer.learning_rate" in done.failed["tiny-modified-seed0"]
-    assert list(done.finished) == ["tiny-modified-seed1"]
+@pytest.mark.parametrize("jobs", [1, 2, 3, 9])
+def test_so_many_train_at_a_time_as_there_are_jobs(jobs: int, tmp_path: Path, tiny_recipe: Recipes, processes: Processes) -> None:
+    done = reproduce(tmp_path, *seeds(tiny_recipe(), 5), jobs=jobs)
+    assert len(done.finished) == 5
+    assert processes.together == min(jobs, 5)
 
 
-def test_an_error_that_nobody_foresaw_does_not_stop_the_others_either(
-    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+def test_several_trainings_share_the_cores_unless_the_user_gave_a_number(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(recipe: Recipe, folder: Path, *, seed: int, **how: Any) -> dict[str, Any]:
-        if seed == 0:
-            raise RuntimeError("CUDA out of memory")
-        return {"seed": seed}
-
-    monkeypatch.setattr(trainer, "train", train)
-    done = reproduce(tmp_path, *(Task(tiny_recipe(), seed) for seed in (0, 1)))
-    assert done.failed == {"tiny-seed0": "RuntimeError: CUDA out of memory"}
-    assert done.finished == {"tiny-seed1": {"seed": 1}}
+    monkeypatch.setattr("nin_onnx.machine.hardware", lambda: {"cores": 7})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for folder, jobs in (("alone", 1), ("three", 3), ("ten", 10)):
+        reproduce(tmp_path / folder, *seeds(tiny_recipe(), 1), jobs=jobs)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    reproduce(tmp_path / "told", *seeds(tiny_recipe(), 1), jobs=3)
+    assert processes.variables == [{}, {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "1"}, {}]
 
 
-def test_an_export_that_fails_is_told_keeps_the_result_and_is_tried_again(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    def broken(run: Path) -> None:
-        raise ValueError("the exporter is another version")
-
-    task = Task(tiny_recipe("train.epochs=1"), 0)
-    done = reproduce(tmp_path, task, export=broken)
-    assert done.failed == {task.name: "ValueError: the exporter is another version"}
-    assert (tmp_path / "results" / f"{task.name}.json").exists()
-    exported: list[Path] = []
-    assert reproduce(tmp_path, task, export=exported.append).failed == {}
-    assert exported == [tmp_path / "runs" / task.name]
+def test_a_run_that_fails_does_not_stop_the_others_and_says_why(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
+) -> None:
+    processes.does = {"tiny-seed1": "fails"}
+    said: list[str] = []
+    done = reproduce(tmp_path, *seeds(tiny_recipe(), 3), echo=said.append)
+    assert done.failed == {"tiny-seed1": "out of memory"}
+    assert list(done.finished) == ["tiny-seed0", "tiny-seed2"]
+    assert "tiny-seed1 failed: out of memory" in said
 
 
-def test_what_has_ended_is_not_trained_again(tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task(tiny_recipe("train.epochs=1"), 0)
-    first = reproduce(tmp_path, task)
-    monkeypatch.setattr(trainer, "train", None)
-    monkeypatch.setattr(trainer, "resume", None)
-    again = reproduce(tmp_path, task)
-    assert again.finished == json.loads(json.dumps(first.finished))
-    assert again.failed == {}
+def test_what_has_ended_is_exported_while_others_train_and_is_not_trained_or_exported_again(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
+) -> None:
+    tasks = seeds(tiny_recipe(), 2)
+    reproduce(tmp_path, *tasks, export=True)
+    assert processes.begun.index("export tiny-seed0") == 2  # beside the training of seed 1
+    assert sorted(processes.begun) == ["export tiny-seed0", "export tiny-seed1", "train tiny-seed0", "train tiny-seed1"]
+    (tmp_path / "runs" / "tiny-seed0" / "model").mkdir()
+    (tmp_path / "runs" / "tiny-seed0" / "model" / "model.onnx").touch()
+    processes.begun.clear()
+    assert len(reproduce(tmp_path, *tasks, export=True).finished) == 2
+    assert processes.begun == ["export tiny-seed1"]
 
 
-def test_a_folder_with_a_run_of_another_recipe_fails_by_name(tmp_path: Path, tiny_recipe: Recipes) -> None:
+def test_an_export_that_fails_is_told_keeps_the_result_and_is_tried_again(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
+) -> None:
+    processes.does = {"export tiny-seed0": "fails"}
+    (task,) = seeds(tiny_recipe(), 1)
+    done = reproduce(tmp_path, task, export=True)
+    assert done.failed == {task.name: "out of memory"}
+    assert list(done.finished) == [task.name]
+    processes.does.clear()
+    assert reproduce(tmp_path, task, export=True).failed == {}
+    assert processes.begun == ["train tiny-seed0", "export tiny-seed0", "export tiny-seed0"]
+
+
+def test_a_folder_with_a_run_of_another_recipe_fails_by_name(tmp_path: Path, tiny_recipe: Recipes, processes: Processes) -> None:
     reproduce(tmp_path, Task(tiny_recipe("train.epochs=1"), 0))
     done = reproduce(tmp_path, Task(tiny_recipe("train.epochs=2"), 0))
     assert "is a run of another recipe" in done.failed["tiny-modified-seed0"]
 
 
-def test_what_is_interrupted_stops_the_rest_and_goes_on_to_the_same_bytes(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    recipe = tiny_recipe()
-
-    def ctrl_c(line: str) -> None:
-        if line.startswith("epoch 2/3"):
-            raise KeyboardInterrupt
-
-    tasks = [Task(recipe, seed) for seed in (0, 1)]
-    done = reproduce(tmp_path, *tasks, echo=ctrl_c)
-    assert done.left == ["tiny-seed0", "tiny-seed1"]
-    assert done.stopped == "stopped"
-    assert (done.finished, done.failed) == ({}, {})
-    assert list(reproduce(tmp_path, *tasks).finished) == ["tiny-seed0", "tiny-seed1"]
-    trainer.train(recipe, tmp_path / "undisturbed", on="cpu", echo=quiet)
-    model = (tmp_path / "runs" / "tiny-seed0" / "model.safetensors").read_bytes()
-    assert model == (tmp_path / "undisturbed" / "model.safetensors").read_bytes()
-
-
-def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    done = reproduce(tmp_path, Task(tiny_recipe(), 0), deadline=time.monotonic())
-    assert (done.stopped, done.left) == ("the time is up", ["tiny-seed0"])
-    assert not (tmp_path / "runs").exists()
-
-
-def test_a_last_run_that_ends_when_the_time_is_up_is_kept_and_its_export_is_known_to_be_left(
-    tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+def test_a_broken_recipe_or_summary_in_the_folder_fails_its_run_only(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
 ) -> None:
-    def slow(recipe: Recipe, folder: Path, *, deadline: float, **how: Any) -> dict[str, Any]:
-        while time.monotonic() < deadline:
-            time.sleep(0.01)
-        return {"seed": 0}
+    tasks = seeds(tiny_recipe(), 3)
+    reproduce(tmp_path, *tasks[:2])
+    (tmp_path / "runs" / "tiny-seed0" / "recipe.toml").write_text("[")
+    (tmp_path / "runs" / "tiny-seed1" / "summary.json").write_text("{")
+    done = reproduce(tmp_path, *tasks)
+    assert list(done.failed) == ["tiny-seed0", "tiny-seed1"]
+    assert list(done.finished) == ["tiny-seed2"]
+    assert [one.state for one in standing.read(tmp_path)] == ["done", "done", "failed"]  # seed 0 can be read still
 
-    monkeypatch.setattr(trainer, "train", slow)
-    exported: list[Path] = []
-    done = reproduce(tmp_path, Task(tiny_recipe(), 0), deadline=time.monotonic() + 0.1, export=exported.append)
-    assert (done.finished, done.left, exported) == ({"tiny-seed0": {"seed": 0}}, [], [])
-    assert done.stopped == "the time is up"
+
+def test_when_the_time_is_up_all_are_stopped_and_the_interrupted_go_on_first(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduction, "TOO_LATE", 0.0)
+    processes.does = {"tiny-seed0": "fails", "tiny-seed2": "runs", "tiny-seed3": "runs"}
+    tasks = seeds(tiny_recipe(), 6)
+    done = reproduce(tmp_path, *tasks, jobs=2, deadline=time.monotonic() + 2)
+    assert (done.stopped, list(done.finished)) == ("the time is up", ["tiny-seed1"])
+    assert done.left == ["tiny-seed2", "tiny-seed3", "tiny-seed4", "tiny-seed5"]
+    processes.begun.clear()
+    processes.does.clear()
+    assert reproduce(tmp_path, *tasks, jobs=2).left == []
+    assert processes.begun == [f"train tiny-seed{seed}" for seed in (2, 3, 0, 4, 5)]
+
+
+def test_nothing_is_begun_in_the_last_seconds_since_it_could_not_even_load_its_data(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
+) -> None:
+    done = reproduce(tmp_path, *seeds(tiny_recipe(), 1), deadline=time.monotonic() + reproduction.TOO_LATE - 1)
+    assert (done.stopped, done.left, processes.begun) == ("the time is up", ["tiny-seed0"], [])
+
+
+def test_an_export_that_is_left_when_the_time_is_up_is_said(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduction, "TOO_LATE", 0.0)
+    processes.does = {"export tiny-seed0": "runs"}
+    done = reproduce(tmp_path, *seeds(tiny_recipe(), 1), export=True, deadline=time.monotonic() + 2)
+    assert (list(done.finished), done.left, done.failed, done.stopped) == (["tiny-seed0"], [], {}, "the time is up")
+
+
+def test_a_dead_seed_is_recorded_and_the_next_unused_one_takes_its_place(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
+) -> None:
+    recipe = tiny_recipe()
+    processes.does = {"tiny-seed0": "dies", "tiny-seed3": "dies"}
+    said: list[str] = []
+    done = reproduce(tmp_path, *seeds(recipe, 2), tries=4, used={("tiny", 2)}, jobs=2, echo=said.append)
+    assert sorted(done.finished) == ["tiny-seed1", "tiny-seed4"]
+    assert (done.failed, done.left) == ({}, [])
+    assert done.dead == {"tiny-seed0": DIED["reason"], "tiny-seed3": DIED["reason"]}
+    assert "tiny-seed0 died at step 4" in said
+    recorded = json.loads((tmp_path / "results" / "dead" / "tiny-seed3.json").read_text())
+    assert recorded == {"recipe": "tiny", "seed": 3, **DIED, "settings": json.loads(json.dumps(asdict(recipe)))}
+
+
+def test_a_second_call_goes_on_with_the_seed_that_took_the_place_of_a_dead_one(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduction, "TOO_LATE", 0.0)
+    processes.does = {"tiny-seed0": "dies", "tiny-seed1": "runs"}
+    (task,) = seeds(tiny_recipe(), 1)
+    assert reproduce(tmp_path, task, tries=4, deadline=time.monotonic() + 2).left == ["tiny-seed1"]
+    processes.does.clear()
+    assert list(reproduce(tmp_path, task, tries=4).finished) == ["tiny-seed1"]
+    assert processes.begun == ["train tiny-seed0", "train tiny-seed1", "train tiny-seed1"]
+
+
+def test_after_so_many_dead_seeds_the_run_has_failed(tmp_path: Path, tiny_recipe: Recipes, processes: Processes) -> None:
+    processes.does = {f"tiny-seed{seed}": "dies" for seed in range(9)}
+    done = reproduce(tmp_path, *seeds(tiny_recipe(), 1), tries=4)
+    assert list(done.dead) == ["tiny-seed0", "tiny-seed1", "tiny-seed2"]
+    assert done.failed == {"tiny-seed3": DIED["reason"]}
+
+
+def test_a_dead_seed_is_not_tried_again_but_by_a_recipe_that_was_mended(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes
+) -> None:
+    processes.does = {"tiny-modified-seed0": "dies"}
+    assert list(reproduce(tmp_path, Task(tiny_recipe("optimizer.learning_rate=9"), 0)).failed) == ["tiny-modified-seed0"]
+    processes.does.clear()
+    again = reproduce(tmp_path, Task(tiny_recipe("optimizer.learning_rate=9"), 0))
+    assert (list(again.failed), len(processes.begun)) == (["tiny-modified-seed0"], 1)
+    mended = reproduce(tmp_path, Task(tiny_recipe("optimizer.learning_rate=0.1"), 0))
+    assert list(mended.finished) == ["tiny-modified-seed0"]
+
+
+def test_two_reproductions_do_not_work_in_the_same_folder(
+    tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "PATIENCE", 0.0)
+    with standing.locked(tmp_path), pytest.raises(NinOnnxError, match="another nin-onnx reproduce works in"):
+        reproduce(tmp_path, *seeds(tiny_recipe(), 1))
+    assert processes.begun == []
+    assert len(reproduce(tmp_path, *seeds(tiny_recipe(), 1)).finished) == 1
 
 
 def test_a_training_whose_time_is_up_saves_and_goes_on_to_the_same_bytes(tmp_path: Path, tiny_recipe: Recipes) -> None:
@@ -145,103 +295,3 @@ def test_a_training_whose_time_is_up_saves_and_goes_on_to_the_same_bytes(tmp_pat
     trainer.resume(tmp_path / "run", on="cpu", echo=quiet)
     trainer.train(recipe, tmp_path / "undisturbed", on="cpu", echo=quiet)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (tmp_path / "undisturbed" / "model.safetensors").read_bytes()
-
-
-def test_a_state_that_is_broken_fails_its_run_only(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    tasks = [Task(tiny_recipe("train.epochs=1"), seed) for seed in (0, 1)]
-    run = tmp_path / "runs" / tasks[0].name
-    with pytest.raises(Interrupted):
-        trainer.train(tasks[0].recipe, run, on="cpu", deadline=time.monotonic(), echo=quiet)
-    (run / "state.safetensors").write_bytes(b"cut off")
-    done = reproduce(tmp_path, *tasks)
-    assert "state.safetensors" in done.failed[tasks[0].name]
-    assert list(done.finished) == [tasks[1].name]
-    with pytest.raises(RunError):
-        trainer.resume(run, on="cpu", echo=quiet)
-
-
-BARE = """
-import sys
-import time
-for name in ("matplotlib", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pooch", "requests", "scipy", "sklearn", "tqdm"):
-    sys.modules[name] = None  # as if it were not installed
-from nin_onnx import cli
-from nin_onnx.train import trainer
-trainer.SAVE_EVERY = 0.05  # seconds: many a kill falls into a save
-sys.argv = ["nin-onnx", "reproduce", *sys.argv[1:]]
-cli.main()
-"""
-
-
-@pytest.fixture
-def mnist(tmp_path: Path) -> Path:
-    """A data folder with 64 training and 20 test images that are called MNIST."""
-    folder = tmp_path / "data" / "mnist"
-    folder.mkdir(parents=True)
-    random_bytes = np.random.default_rng(0)
-    for prefix, count in (("train", 64), ("t10k", 20)):
-        images = random_bytes.integers(0, 256, (count, 28, 28), np.uint8)
-        labels = random_bytes.integers(0, 10, count, np.uint8)
-        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 28, 28) + images.tobytes())
-        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + labels.tobytes())
-    return tmp_path / "data"
-
-
-def start(where: Path, *arguments: str) -> subprocess.Popen[str]:
-    """The command in `where`, an empty folder, on a machine that has torch, NumPy, safetensors and click alone."""
-    where.mkdir(exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "NIN_ONNX_DATA": str(where.parent / "data")}
-    line = [sys.executable, "-c", BARE, *arguments]
-    return subprocess.Popen(line, env=environment, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> None:
-    """Wait for its end, which is a good one."""
-    said, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, said
-
-
-def test_on_a_machine_with_little_installed_it_trains_says_what_fails_and_leaves_the_export_for_later(
-    mnist: Path, tmp_path: Path
-) -> None:
-    settings = ("--set", "train.epochs=1", "--set", "train.batch_size=32")
-    process = start(tmp_path / "here", "mnist-modern", "svhn", "cifar10", "--seeds", "1", *settings, "--device", "cpu")
-    said, _ = process.communicate(timeout=100)
-    assert process.returncode == 1
-    assert "not exported yet: export needs the package 'onnx'" in said
-    lines = {line.split()[1].rstrip(":"): line for line in said.splitlines() if line.startswith(("finished ", "failed  "))}
-    assert lines["mnist-modern-modified-seed0"].startswith("finished")
-    assert lines["svhn-modified-seed0"].startswith("failed")
-    assert "a download needs the package 'pooch'" in lines["cifar10-modified-seed0"]
-    assert said.splitlines()[-1] == "error: failed: cifar10-modified-seed0, svhn-modified-seed0"
-    folder = tmp_path / "here" / "runs" / "reproduced"
-    summary = json.loads((folder / "results" / "mnist-modern-modified-seed0.json").read_text())
-    assert summary["test"]["provenance"] == "unofficial copy"
-    assert summary["test"]["images"] == 20
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_what_is_killed_again_and_again_ends_with_the_bytes_of_what_was_left_alone(mnist: Path, tmp_path: Path) -> None:
-    arguments = ("mnist-modern", "--seeds", "2", "--set", "train.epochs=12", "--set", "train.batch_size=32", "--device", "cpu")
-    begun = time.monotonic()
-    finish(start(tmp_path / "undisturbed", *arguments))
-    whole = time.monotonic() - begun
-    moments = random.Random(0)
-    kills = 0
-    while kills < 6:
-        process = start(tmp_path / "here", *arguments)
-        try:
-            process.communicate(timeout=whole * moments.uniform(0.1, 0.25))
-            break  # what the kills left over was little
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            kills += 1
-    assert kills >= 2  # two take half of the time at most
-    finish(start(tmp_path / "here", *arguments))
-    folders = [tmp_path / where / "runs" / "reproduced" for where in ("here", "undisturbed")]
-    files = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in folders]
-    assert files[0] == files[1]
-    for weights in (file for file in files[0] if file.suffix == ".safetensors"):
-        assert (folders[0] / weights).read_bytes() == (folders[1] / weights).read_bytes()
