@@ -106,7 +106,7 @@ def _value(value: "onnx.ValueInfoProto") -> str:
 
 
 def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
-    from nin_onnx.card import listed
+    from nin_onnx.card import listed, processor
     from nin_onnx.paper import published
     from nin_onnx.verdict import judge
 
@@ -129,6 +129,13 @@ def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
             verdict = judge(test["errors"], test["images"], test, figure)
             how = "" if card.recipe == card.experiment else ", not by its protocol"
             yield "paper", f"{figure.error:.2f} %, {figure.method}, {figure.place}" + (f": {verdict}{how}" if verdict else "")
+    if card.comparison:
+        one = card.comparison
+        yield (
+            f"in {card.precision}",
+            f"{one['errors']:,} errors of {one['images']:,} test images, {one['net']:+,} net, {one['label_changes']:,} labels "
+            f"changed; {one['runtime']} on {processor(one)}",
+        )
     data = card.dataset
     known = [str(data["name"])] if "name" in data else []
     known += [f"{data['images']:,} images"] if "images" in data else []

@@ -22,7 +22,11 @@ EMULATED = ("Conv", "Gemm", "MatMul")
 
 
 class Emulator:
-    """One graph. Products whose weights are calculated, and transposed convolutions, stay exact: `layers` names the others."""
+    """One graph; `layers` names the products that are emulated.
+
+    Others stay exact: those of unsigned weights, which do not saturate, and those of weights that are calculated or batched,
+    and transposed convolutions, of which nothing is known.
+    """
 
     def __init__(self, model: "onnx.ModelProto", *, saturating: bool = True) -> None:
         self.moved: dict[str, float] = {}
@@ -79,11 +83,9 @@ class Emulator:
         for groups in matrices(product.node, integers, product.w.values, zero):
             shape = groups[0][0].shape[:-1]
             flat = [(columns.reshape(-1, columns.shape[-1]), weights) for columns, weights in groups]
-            sums = [exact(columns, weights) - zero * weights.sum(0, dtype=np.int64) for columns, weights in flat]
-            added = [columns.sum(1, keepdims=True, dtype=np.int64) - zero * columns.shape[1] for columns, _ in flat]
-            each = w_zero.size // len(groups) or 1
-            sums = [one - more * w_zero[at * each : (at + 1) * each] if w_zero.any() else one
-                    for at, (one, more) in enumerate(zip(sums, added, strict=True))]  # fmt: skip
+            zeros = np.split(np.broadcast_to(w_zero, sum(weights.shape[1] for _, weights in flat)), len(flat))
+            centered = [weights - own for (_, weights), own in zip(flat, zeros, strict=True)]
+            sums = [exact(columns, one) - zero * one.sum(0) for (columns, _), one in zip(flat, centered, strict=True)]
             rights.append(np.concatenate(sums, 1).reshape(*shape, -1))
             if self._saturating:
                 moves.append(np.concatenate([excess(*pair) for pair in flat], 1).reshape(*shape, -1))
@@ -94,7 +96,7 @@ class Emulator:
 def _emulated(product: Product) -> bool:
     """Return whether the emulator knows this kind of product."""
     weights = product.w.values
-    if weights is None or product.node.op_type not in EMULATED:
+    if weights is None or not product.w.signed or product.node.op_type not in EMULATED:
         return False
     return product.node.op_type == "Conv" or weights.ndim == 2
 

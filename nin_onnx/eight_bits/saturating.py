@@ -3,6 +3,8 @@
 `vpmaddubsw` adds neighbouring products two by two, and a sum beyond 16 bits becomes the largest or smallest number in them.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from nin_onnx.eight_bits.bound import HIGHEST, LOWEST
 __all__ = ["exact", "excess"]
 
 
-def exact(x: NDArray[np.uint8], w: NDArray[np.int8]) -> NDArray[np.float64]:
+def exact(x: NDArray[np.uint8], w: NDArray[Any]) -> NDArray[np.float64]:
     """Return `x` [rows, terms] times `w` [terms, outputs]: whole numbers, which float64 holds up to 2^53."""
     product: NDArray[np.float64] = x.astype(np.float64) @ w.astype(np.float64)
     return product
