@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from nin_onnx.errors import ModelError
 from nin_onnx.images import Fit
+from nin_onnx.machine import in_words
 
 if TYPE_CHECKING:
     import onnx
@@ -151,7 +152,7 @@ def listed(labels: Iterable[str]) -> str:
 
 def processor(comparison: Mapping[str, Any]) -> str:
     """Return on what a comparison was made, in words."""
-    return f"{comparison['processor']} ({', '.join(comparison['instructions']) or 'no instruction set that matters'})"
+    return f"{comparison['processor']} ({in_words(comparison['instructions'])})"
 
 
 def write_card(model: "onnx.ModelProto", card: Card) -> None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from nin_onnx import __version__
 
-__all__ = ["commit", "hardware", "instructions", "peak_memory", "processes", "versions"]
+__all__ = ["commit", "hardware", "in_words", "instructions", "peak_memory", "processes", "versions"]
 
 CPUINFO = Path("/proc/cpuinfo")
 INSTRUCTIONS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
@@ -50,6 +50,11 @@ def instructions() -> tuple[str, ...]:
     words = set(CPUINFO.read_text(errors="replace").split()) if CPUINFO.exists() else set()
     has = _numpy_features()
     return tuple(name for name, (word, linux) in INSTRUCTIONS.items() if has.get(word) and (linux is None or linux in words))
+
+
+def in_words(names: Iterable[str]) -> str:
+    """Return instruction sets as a reader sees them."""
+    return ", ".join(names) or "no instruction set that matters"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

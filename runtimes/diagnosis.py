@@ -58,7 +58,7 @@ def diagnose(model: Path | None = None) -> Diagnosis:
     """
     file = read_model(model or models.find(TRIAL))
     with ThreadPoolExecutor(int(hardware()["cores"])) as pool:
-        states = {state.runtime: state for state in pool.map(partial(_state, model=file), RUNTIMES)}
+        states = {state.runtime: state for state in pool.map(partial(_state, model=file, given=model is not None), RUNTIMES)}
     return Diagnosis(
         runtimes=tuple(states.values()),
         processor=str(hardware()["processor"]),
@@ -72,11 +72,12 @@ def diagnose(model: Path | None = None) -> Diagnosis:
 UNTRIED = State("", usable=False)
 
 
-def _state(name: str, model: ModelFile) -> State:
+def _state(name: str, model: ModelFile, *, given: bool) -> State:
     kind = runtime(name)
     try:
         kind.check()
-        kind.accepts(model)
+        if given:  # the model on trial is for whether it starts, not for whether it has something to do
+            kind.accepts(model)
     except Unusable as reason:
         return State(name, usable=False, reason=reason.reason, install=reason.install)
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:

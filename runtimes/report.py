@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from nin_onnx.machine import in_words
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import ModelFile
@@ -146,8 +147,8 @@ class Report:
 def processors(report: Report) -> Iterator[str]:
     """Yield the processor and what it has, then the runtimes that had something else."""
     hardware = report.hardware
-    yield f"{hardware['processor']}: {', '.join(hardware['instructions']) or 'no instruction set that matters'}"
+    yield f"{hardware['processor']}: {in_words(hardware['instructions'])}"
     for row in report.rows:
         own = row.facts.instructions if row.facts else None
         if own is not None and own != hardware["instructions"]:
-            yield f"{row.runtime} had {', '.join(own) or 'none of these'}"
+            yield f"{row.runtime} had {in_words(own)}"

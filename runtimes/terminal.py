@@ -36,10 +36,6 @@ def _head(report: Report) -> Iterator[str]:
     yield _fact("file", printable(str(model.path)))
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else f"sha256 {golden['hash'][:12]}"
     yield _fact("golden", f"{golden['images']} image{'s' * (golden['images'] != 1)}", golden["problem"] or of)
-    yield from _wrapped("cpu", *processors(report))
-    if report.saturation:
-        for finding in report.saturation.lines():
-            yield from _wrapped("8 bits", finding)
     if data:
         name, size = f"{data['name']} {data['split']}", f"{data['images']:,} images"
         yield _fact("data", name, size, data["provenance"], f"fingerprint {data['fingerprint'][:12]}")
@@ -52,6 +48,10 @@ def _head(report: Report) -> Iterator[str]:
     if report.published:
         figure = report.published
         yield _fact("paper", f"{figure.error:.2f} % test error", f"{figure.method}, {figure.place}{_verdict(report)}")
+    yield from _wrapped("cpu", *processors(report))
+    if report.saturation:
+        for finding in report.saturation.lines():
+            yield from _wrapped("8 bits", finding)
 
 
 def _verdict(report: Report) -> str:

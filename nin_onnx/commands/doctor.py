@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 
 from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.machine import in_words
 from nin_onnx.printable import printable
 from nin_onnx.runtimes import npm
 
@@ -47,7 +48,7 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
         reason = f"{one.reason}: {one.install}" if one.install else one.reason
         click.echo(f"{one.runtime:<{width}}  {state}  {(one.version or 'version not told') if one.usable else reason}")
     click.echo()
-    click.echo(f"{'processor':<{width}}  {found.processor}: {', '.join(found.features) or 'it tells no feature that matters'}")
+    click.echo(f"{'processor':<{width}}  {found.processor}: {in_words(found.features)}")
     click.echo(f"{'NVIDIA driver':<{width}}  {found.driver or 'none'}")
     if found.providers:
         click.echo(f"{'providers':<{width}}  {', '.join(found.providers)}")
