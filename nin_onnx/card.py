@@ -114,8 +114,11 @@ class Card:
             ) from error
 
     def to_json(self) -> str:
-        """One line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """One line of JSON with sorted keys; graphs that were never compared have the bytes that they had before cards told of it."""
+        facts = asdict(self)
+        if self.comparison is None:
+            del facts["comparison"]
+        return json.dumps(facts, sort_keys=True, ensure_ascii=False)
 
 
 def _check_data(told: Mapping[str, Any]) -> None:

@@ -70,9 +70,14 @@ def widened(name: str) -> onnx.ModelProto:
     for tensor in found.graph.initializer:
         value = numpy_helper.to_array(tensor)
         if tensor.name.endswith(".weight_quantized"):
-            tensor.CopyFrom(numpy_helper.from_array(np.clip(value.astype(int) * 2, -127, 127).astype(np.int8), tensor.name))
-        elif tensor.name.endswith(".weight_scale"):
-            tensor.CopyFrom(numpy_helper.from_array((value / 2).astype(np.float32), tensor.name))
+            value = np.clip(value.astype(int) * 2, -127, 127).astype(np.int8)
+        elif tensor.name.endswith(".bias_quantized"):
+            value = value * 2  # whose scale is that of the products
+        elif tensor.name.endswith((".weight_scale", ".bias_quantized_scale")):
+            value = value / 2
+        tensor.CopyFrom(
+            numpy_helper.from_array(np.asarray(value, helper.tensor_dtype_to_np_dtype(tensor.data_type)), tensor.name)
+        )
     return found
 
 
