@@ -114,7 +114,7 @@ class Card:
             ) from error
 
     def to_json(self) -> str:
-        """One line of JSON with sorted keys; graphs that were never compared have the bytes that they had before cards told of it."""
+        """One line of JSON with sorted keys; a comparison that was never made is left out."""
         facts = asdict(self)
         if self.comparison is None:
             del facts["comparison"]
