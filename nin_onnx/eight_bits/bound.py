@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.eight_bits.products import Product, products
-from nin_onnx.eight_bits.qdq import as_qdq
+from nin_onnx.eight_bits.qdq import as_qdq, in_8_bits
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +49,7 @@ class Bound:
 
 def bounds(model: "onnx.ModelProto") -> tuple[Bound, ...]:
     """Return the bound of every product of 8-bit numbers in `model`; none for a graph without any."""
-    return tuple(_bound(product) for product in products(as_qdq(model)))
+    return tuple(_bound(product) for product in products(as_qdq(model))) if in_8_bits(model) else ()
 
 
 def _bound(product: Product) -> Bound:

@@ -114,7 +114,9 @@ def _finished(product: Product, sums: NDArray[np.float64], bias: NDArray[Any] | 
 
 
 def _number(value: NDArray[Any] | None) -> float:
-    return 0.0 if value is None else float(np.ravel(value)[0])
+    return (
+        0.0 if value is None else float(np.asarray(value).item())
+    )  # raises ValueError for a scale in each row, which no kernel has
 
 
 def _vector(value: NDArray[Any] | None) -> NDArray[np.float64]:

@@ -59,6 +59,17 @@ class Product:
         return np.swapaxes(w, -1, -2).reshape(-1, w.shape[-2]) if w.ndim > 1 else w[None]
 
 
+def _kinds(model: "onnx.ModelProto") -> Mapping[str, int]:
+    """Return the type of every value as far as it is known, by ONNX's numbers."""
+    import onnx
+
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except (RuntimeError, ValueError):  # too large to be serialized, or inconsistent: zero points tell the types too
+        graph = model.graph
+    return {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output)}
+
+
 def products(model: "onnx.ModelProto") -> list[Product]:
     """Return the products of 8-bit numbers in `model`, which `as_qdq` has rewritten, in its own order."""
     known = _Known(model)
@@ -75,18 +86,12 @@ class _Known:
     """What a graph says of its values without being run."""
 
     def __init__(self, model: "onnx.ModelProto") -> None:
-        import onnx
-        from onnx import numpy_helper
-
         graph = model.graph
         self.makers = {value: node for node in graph.node for value in node.output}
-        self.constants: dict[str, NDArray[Any] | None] = {
-            tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
-        }
+        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self.constants: dict[str, NDArray[Any] | None] = {}
         self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), FIRST)
-        inferred = onnx.shape_inference.infer_shapes(model).graph
-        values = (*inferred.input, *inferred.value_info, *inferred.output)
-        self.kinds: Mapping[str, int] = {value.name: value.type.tensor_type.elem_type for value in values}
+        self.kinds: Mapping[str, int] = _kinds(model)
 
     def factor(self, name: str) -> Factor | None:
         """Return what DequantizeLinear made `name` of, if it was 8-bit numbers."""
@@ -119,10 +124,14 @@ class _Known:
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return the value of what does not depend on the graph's inputs; None for what does, or cannot be calculated."""
+        from onnx import numpy_helper
+
         if name not in self.constants:
             self.constants[name] = None
             node = self.makers.get(name)
-            if node is not None and node.op_type in (*MOVING, "Constant", "QuantizeLinear", "Cast"):
+            if name in self.tensors:
+                self.constants[name] = numpy_helper.to_array(self.tensors[name])
+            elif node is not None and node.op_type in (*MOVING, "Constant", "QuantizeLinear", "Cast"):
                 given = {source: self.constant(source) for source in node.input if source}
                 if all(value is not None for value in given.values()):
                     self.constants[name] = self.calculated(node, given)

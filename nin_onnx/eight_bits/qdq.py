@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["as_qdq"]
+__all__ = ["as_qdq", "in_8_bits"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ FORMS: Mapping[str, Form] = MappingProxyType(
     }
 )
 """Operator -> how it is read. The names of ONNX's own and of ONNX Runtime's do not meet."""
+
+
+def in_8_bits(model: "onnx.ModelProto") -> bool:
+    """Return whether `model` has an operator that multiplies 8-bit numbers, or may stand beside one that does."""
+    return any(node.op_type in FORMS or node.op_type == "DequantizeLinear" for node in model.graph.node)
 
 
 def as_qdq(model: "onnx.ModelProto") -> "onnx.ModelProto":
