@@ -1,4 +1,4 @@
-"""A run's curves, and how its error compares with the paper's Figure 3 over the same epochs."""
+"""A run's curves, and how its errors compare with the paper's Figure 3 over the same epochs."""
 
 import tomllib
 from collections.abc import Sequence
@@ -14,10 +14,12 @@ from nin_onnx.errors import RunError
 from nin_onnx.paper import figure3
 from nin_onnx.train.run import Epoch, Run
 
-__all__ = ["Comparison", "Curves", "compare", "read"]
+__all__ = ["Comparison", "Curves", "compare", "compare_training", "read"]
 
 LAST = 5
 """Measured epochs that are averaged: the error of one alone is noisy."""
+TRAINED = (24, 80, 200)
+"""Epochs whose training error is compared: early, halfway down, and the last that Figure 3 has."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Curves:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run's mean error over some epochs beside that of Figure 3's test curve, both in per cent."""
+    """A run's mean error over some epochs beside that of a curve of Figure 3, both in per cent."""
 
     run: str
     recipe: str
     error: str
-    """Of which images of ours: `test`, or `validation` where the test error was not recorded."""
+    """Of which images of ours: `train`, `test`, or `validation` if the test error was not recorded, to go with Figure 3's test."""
     first_epoch: int
     last_epoch: int
     ours: float
@@ -87,3 +89,21 @@ def compare(curves: Curves) -> Comparison | None:
             first, last = int(epochs[0]), int(epochs[-1])
             return Comparison(str(curves.folder), curves.recipe, error, first, last, ours, paper, ours - paper)
     return None
+
+
+def compare_training(curves: Curves) -> list[Comparison]:
+    """Return the run's training error beside Figure 3's, at those of the epochs 24, 80 and 200 that it has behind it.
+
+    Both are errors of the training pass itself, with dropout if there is any. Empty if the figure has no such run.
+    """
+    figure = figure3(curves.experiment)
+    if figure is None:
+        return []
+    ours = dict(zip(*(column.tolist() for column in curves.measured("train_error")), strict=True))
+    found = []
+    for epoch in TRAINED:
+        if epoch in ours:
+            paper = float(np.interp(epoch, *zip(*figure.train, strict=True)))
+            difference = ours[epoch] - paper
+            found.append(Comparison(str(curves.folder), curves.recipe, "train", epoch, epoch, ours[epoch], paper, difference))
+    return found
