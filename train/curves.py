@@ -45,7 +45,7 @@ class Comparison:
     run: str
     recipe: str
     error: str
-    """Of which images of ours: `train`, `test`, or `validation` if the test error was not recorded, to go with Figure 3's test."""
+    """Of which images: `train` or `test`; or `validation`, beside the paper's test, if our test error was not recorded."""
     first_epoch: int
     last_epoch: int
     ours: float
@@ -99,11 +99,12 @@ def compare_training(curves: Curves) -> list[Comparison]:
     figure = figure3(curves.experiment)
     if figure is None:
         return []
-    ours = dict(zip(*(column.tolist() for column in curves.measured("train_error")), strict=True))
-    found = []
-    for epoch in TRAINED:
-        if epoch in ours:
-            paper = float(np.interp(epoch, *zip(*figure.train, strict=True)))
-            difference = ours[epoch] - paper
-            found.append(Comparison(str(curves.folder), curves.recipe, "train", epoch, epoch, ours[epoch], paper, difference))
-    return found
+    paper_epochs, paper_errors = zip(*figure.train, strict=True)
+    epochs, errors = curves.measured("train_error")
+    compared = np.isin(epochs, TRAINED)
+    epochs, errors = epochs[compared], errors[compared]
+    papers = np.interp(epochs, paper_epochs, paper_errors)
+    return [
+        Comparison(str(curves.folder), curves.recipe, "train", epoch, epoch, ours, paper, ours - paper)
+        for epoch, ours, paper in zip(epochs.tolist(), errors.tolist(), papers.tolist(), strict=True)
+    ]

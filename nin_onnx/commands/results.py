@@ -53,8 +53,9 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
     """Print what the finished runs, whose summary.json lies in FOLDER (by default: results), say of the paper's figures.
 
     Three tables, as Markdown: every figure that the paper gives for its networks, and ours; how near the test error comes
-    to Figure 3, if it was counted after each epoch; and how near the training error comes to it. Only runs with the settings that the recipe has now count
-    for a figure, several as mean ± standard deviation. Seeds whose network died, described in FOLDER/dead, are not missing.
+    to Figure 3, if it was counted after each epoch; and how near the training error does. Only runs with the settings that
+    the recipe has now count for a figure, several as mean ± standard deviation. Seeds whose network died, described in
+    FOLDER/dead, are not missing.
     """
     require("the ledger", "train", "torch")  # which checks the settings of recipes
     from nin_onnx.train import deaths, ledger
@@ -124,8 +125,9 @@ def _outcome(outcome: "Outcome | None") -> tuple[str, str, str]:
     each = " each" if len(summaries) > 1 else ""
     hardware = "; ".join(dict.fromkeys(map(_hardware, summaries)))
     programs = dict.fromkeys(entry.program.program for entry in outcome.entries if entry.program)
-    by = f", by {', '.join(programs)}, which is not in this repository" if programs else ""
-    return f"{outcome.mean:.2f}{deviation} (n = {len(summaries)})", str(outcome.verdict), f"{minutes:.1f} min{each}, {hardware}{by}"
+    by = f", by {', '.join(programs)} (not in this repository)" if programs else ""
+    cost = f"{minutes:.1f} min{each}, {hardware}{by}"
+    return f"{outcome.mean:.2f}{deviation} (n = {len(summaries)})", str(outcome.verdict), cost
 
 
 def _near(comparison: "Comparison") -> tuple[str, ...]:

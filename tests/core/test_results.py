@@ -97,7 +97,7 @@ def test_a_run_or_a_death_by_other_code_names_it_instead_of_a_commit(printed: Ca
     assert [rows[0][-1].removesuffix(" |") for rows in (runs, dead)] == [said, said]
     (figures,) = tables(printed("results", folder))
     (cost,) = (row[-1] for row in figures if row[0] == "Table 4")
-    assert cost.removesuffix(" |").endswith(", by fast.py, which is not in this repository")
+    assert cost.removesuffix(" |").endswith(", by fast.py (not in this repository)")
 
 
 def test_training_errors_next_to_figure_3_are_a_table_of_their_own(printed: Callable[..., str]) -> None:

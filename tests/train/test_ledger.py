@@ -323,7 +323,8 @@ def test_what_is_not_the_papers_run_or_has_no_test_curve_is_not_compared_with_fi
 
 def test_training_errors_are_compared_with_figure_3_at_three_epochs_as_far_as_a_run_goes(folder: Path, write: Write) -> None:
     """Digitised, with dropout: .171 at epoch 24, .079 at 80, .058 at 200."""
-    write("cifar10", seed=1, curve=[{**point, "test_error": None, "train_error": point["epoch"] / 10} for point in curve(260, 0.0)])
+    falling = [{**point, "test_error": None, "train_error": point["epoch"] / 10} for point in curve(260, 0.0)]
+    write("cifar10", seed=1, curve=falling)
     write("cifar10", "train.epochs=24", seed=2, curve=curve(24, 23.0))
     write("cifar10-augmented", curve=curve(260, 23.0))
     found = ledger.compare_training(ledger.read(folder))
