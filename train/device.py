@@ -30,6 +30,8 @@ def set_up(device: torch.device, *, deterministic: bool) -> None:
         return
     torch.cuda.set_device(device)
     torch.backends.cudnn.allow_tf32 = False
+    # Or long sums, as those of a weight's gradient over all places, are split, and their parts rounded to bf16.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS may take another path each time

@@ -81,7 +81,7 @@ class Learner:
             self.fused = fused.FusedNetwork(self.network, self.recipe.augmentation, self.dtype)
             update = self._fused_update
         inputs = [*self.keys, self.augmentation_key, self.share, *rates]
-        return Captured(update, self._update, self.state(), inputs, echo)
+        return Captured(update, self._update, self._exact_update, self.state(), inputs, echo)
 
     def learn_from(self, examples: Examples) -> None:
         """Take the images that steps choose from."""
@@ -125,6 +125,14 @@ class Learner:
         answer = self._forward_backward(x, self.labels[rows[mine]], len(rows), mine.start)
         self._move()
         return answer
+
+    def _exact_update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Do it in float32, whatever the precision of the training is."""
+        dtype, self.dtype = self.dtype, torch.float32
+        try:
+            return self._update(rows)
+        finally:
+            self.dtype = dtype
 
     def _fused_update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Do the same with fewer passes over memory."""

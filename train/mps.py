@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from nin_onnx.train.trainer import Echo
+from nin_onnx.train.under_way import Echo
 
 __all__ = ["served"]
 

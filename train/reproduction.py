@@ -24,7 +24,7 @@ from nin_onnx.train.recipe import to_toml
 from nin_onnx.train.run import Run
 from nin_onnx.train.seeds import how_far
 from nin_onnx.train.task import Task, replaced
-from nin_onnx.train.trainer import Echo
+from nin_onnx.train.under_way import Echo
 
 __all__ = ["Options", "Reproduction", "reproduce"]
 

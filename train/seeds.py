@@ -11,7 +11,7 @@ from nin_onnx.train import device, team, trainer
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Run
 from nin_onnx.train.summary import over_seeds
-from nin_onnx.train.trainer import Echo
+from nin_onnx.train.under_way import Echo
 
 __all__ = ["how_far", "train_seeds", "train_whatever_is_left"]
 

@@ -160,7 +160,7 @@ def test_a_number_that_became_part_of_the_graph_is_found_by_the_check(
         captured.dropouts[0].key, captured.share, before[1]["lr"] = captured.keys[0], before[0], before[2]
         return captured._update(rows)
 
-    captured.captured.plain = plain
+    captured.captured.plain = captured.captured.exact = plain
     losses, _ = trained(captured, (32,))
     assert len(told) == 1
     assert told[0].startswith("CUDA graph: another step than without (")

@@ -12,7 +12,7 @@ import torch
 
 from nin_onnx import cli
 from nin_onnx.errors import Interrupted, RunError, TrainingError
-from nin_onnx.train import trainer
+from nin_onnx.train import trainer, under_way
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.seeds import train_seeds
@@ -56,7 +56,7 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
 ) -> None:
     recipe = tiny_recipe("train.epochs=2")
     expected = train(recipe, tmp_path / "undisturbed", range(3))
-    save = trainer._Training.save
+    save = under_way.UnderWay.save
 
     def stopped(self: Any) -> None:
         save(self)
@@ -64,7 +64,7 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer._Training, "save", stopped)
+        patch.setattr(under_way.UnderWay, "save", stopped)
         with pytest.raises(Interrupted, match=r"--resume .*seed1 --device cpu; what was given goes on with all seeds$"):
             train(recipe, tmp_path / "runs", range(3))
     first = tmp_path / "runs" / "seed0" / "model.safetensors"
