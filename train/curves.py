@@ -1,4 +1,4 @@
-"""A run's curves, and how its error compares with the paper's Figure 3 over the same epochs."""
+"""A run's curves, and how its errors compare with the paper's Figure 3 over the same epochs."""
 
 import tomllib
 from collections.abc import Sequence
@@ -14,10 +14,12 @@ from nin_onnx.errors import RunError
 from nin_onnx.paper import figure3
 from nin_onnx.train.run import Epoch, Run
 
-__all__ = ["Comparison", "Curves", "compare", "read"]
+__all__ = ["Comparison", "Curves", "compare", "compare_training", "read"]
 
 LAST = 5
 """Measured epochs that are averaged: the error of one alone is noisy."""
+TRAINED = (24, 80, 200)
+"""Epochs whose training error is compared: early, halfway down, and the last that Figure 3 has."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Curves:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run's mean error over some epochs beside that of Figure 3's test curve, both in per cent."""
+    """A run's mean error over some epochs beside that of a curve of Figure 3, both in per cent."""
 
     run: str
     recipe: str
     error: str
-    """Of which images of ours: `test`, or `validation` where the test error was not recorded."""
+    """Of which images: `train` or `test`; or `validation`, beside the paper's test, if our test error was not recorded."""
     first_epoch: int
     last_epoch: int
     ours: float
@@ -87,3 +89,22 @@ def compare(curves: Curves) -> Comparison | None:
             first, last = int(epochs[0]), int(epochs[-1])
             return Comparison(str(curves.folder), curves.recipe, error, first, last, ours, paper, ours - paper)
     return None
+
+
+def compare_training(curves: Curves) -> list[Comparison]:
+    """Return the run's training error beside Figure 3's, at those of the epochs 24, 80 and 200 that it has behind it.
+
+    Both are errors of the training pass itself, with dropout if there is any. Empty if the figure has no such run.
+    """
+    figure = figure3(curves.experiment)
+    if figure is None:
+        return []
+    paper_epochs, paper_errors = zip(*figure.train, strict=True)
+    epochs, errors = curves.measured("train_error")
+    compared = np.isin(epochs, TRAINED)
+    epochs, errors = epochs[compared], errors[compared]
+    papers = np.interp(epochs, paper_epochs, paper_errors)
+    return [
+        Comparison(str(curves.folder), curves.recipe, "train", epoch, epoch, ours, paper, ours - paper)
+        for epoch, ours, paper in zip(epochs.tolist(), errors.tolist(), papers.tolist(), strict=True)
+    ]

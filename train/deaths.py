@@ -9,7 +9,7 @@ from typing import Any
 
 from nin_onnx import atomic, machine
 from nin_onnx.errors import NinOnnxError, TrainingError
-from nin_onnx.train import device
+from nin_onnx.train import device, made_by
 from nin_onnx.train.recipe import Recipe, from_dict
 from nin_onnx.train.summary import PACKAGES
 
@@ -75,6 +75,7 @@ def _read(files: Iterable[Path]) -> Iterable[Death]:
             death = Death(json.loads(path.read_text(encoding="utf-8")))
             if not death.summary.keys() >= KEYS or death.summary["recipe"] != death.recipe.name:
                 raise KeyError
+            made_by.program(death.summary)
             yield Death({**death.summary, "seed": death.seed, "step": death.step})
         except (OSError, ValueError, KeyError, TypeError, AttributeError, NinOnnxError) as error:
             raise NinOnnxError(

@@ -3,7 +3,7 @@
 import itertools
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
@@ -13,13 +13,26 @@ from typing import Any
 from nin_onnx.errors import NinOnnxError
 from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published
 from nin_onnx.paper import published as published_figure
-from nin_onnx.train import curves, recipe
+from nin_onnx.train import curves, made_by, recipe
 from nin_onnx.train.curves import Comparison, Curves
 from nin_onnx.train.deaths import Death
 from nin_onnx.train.run import Epoch
 from nin_onnx.verdict import Accuracy, Verdict, judge, measure
 
-__all__ = ["ORDER", "Entry", "Missing", "Outcome", "Row", "changes", "compare_figure3", "missing", "read", "rows", "used"]
+__all__ = [
+    "ORDER",
+    "Entry",
+    "Missing",
+    "Outcome",
+    "Row",
+    "changes",
+    "compare_figure3",
+    "compare_training",
+    "missing",
+    "read",
+    "rows",
+    "used",
+]
 
 ORDER = (
     ("mnist-modern", 3),
@@ -69,6 +82,11 @@ class Entry:
         """Whether it is a result of its recipe as it is now."""
         return self.changes == {}
 
+    @property
+    def program(self) -> made_by.Program | None:
+        """The program that made it, if that is not in this repository."""
+        return made_by.program(self.summary)
+
     def accuracy(self) -> Accuracy:
         """Its test error, and the verdict on it unless the recipe was overridden."""
         test, experiment = self.summary["test"], self.summary["experiment"]
@@ -82,7 +100,10 @@ class Outcome:
 
     recipe: str
     entries: Sequence[Entry]
-    """One of each seed, the first by its file's name: the same seed once more is nearly the same run, no further sample."""
+    """One of each seed, by this repository's code if there is one, then the first by its file's name.
+
+    The same seed once more is nearly the same run, no further sample.
+    """
     mean: float | None
     standard_deviation: float | None
     """Of a sample; None of fewer than two runs."""
@@ -129,6 +150,7 @@ def read(folder: Path) -> list[Entry]:
             summary = json.loads(path.read_text(encoding="utf-8"))
             entry = Entry(summary, changes(summary))
             entry.accuracy()
+            made_by.program(summary)
             if not summary.keys() >= TOLD:
                 raise KeyError
         except (OSError, ValueError, KeyError, TypeError, AttributeError, NinOnnxError) as error:
@@ -155,6 +177,7 @@ def missing(
 
     Each recipe is owed `seeds` runs or, if that is not given, as many as `ORDER` says, of whatever seeds but those that
     died with the settings that the recipe has now. What goes beyond `ORDER` comes last, a run of every recipe after the other.
+    A run that a program outside this repository made is owed still.
     """
     entries = list(entries)
     there, not_again = used(entries), used(entries, deaths)
@@ -174,8 +197,8 @@ def missing(
 
 
 def used(entries: Iterable[Entry], deaths: Iterable[Death] = ()) -> set[tuple[str, int]]:
-    """Return recipes and seeds that ran, or died, with the settings that the recipe has now."""
-    ran = {(entry.recipe, entry.summary["seed"]) for entry in entries if entry.counts}
+    """Return recipes and seeds that ran, by this repository's code, or died, with the settings that the recipe has now."""
+    ran = {(entry.recipe, entry.summary["seed"]) for entry in entries if entry.counts and entry.program is None}
     return ran | {(death.recipe.name, death.seed) for death in deaths if changes(death.summary) == {}}
 
 
@@ -193,11 +216,18 @@ def changes(summary: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
 
 
 def compare_figure3(entries: Iterable[Entry]) -> list[Comparison]:
-    """How far the runs whose test error was counted after each epoch are from the paper's Figure 3.
+    """Return how far the runs whose test error was counted after each epoch are from the paper's Figure 3."""
+    compared = map(curves.compare, _by_its_protocol(entries))
+    return [comparison for comparison in compared if comparison and comparison.error == "test"]
 
-    Those by the paper's protocol, and those that were only ended sooner.
-    """
-    found = []
+
+def compare_training(entries: Iterable[Entry]) -> list[Comparison]:
+    """Return how far the training errors are from those of the paper's Figure 3."""
+    return [comparison for run in _by_its_protocol(entries) for comparison in curves.compare_training(run)]
+
+
+def _by_its_protocol(entries: Iterable[Entry]) -> Iterator[Curves]:
+    """The curves of the runs by the paper's protocol, and of those that were only ended sooner."""
     for entry in entries:
         summary = entry.summary
         if entry.changes is None or not entry.changes.keys() <= {"train.epochs"} or entry.recipe != summary["experiment"]:
@@ -205,10 +235,7 @@ def compare_figure3(entries: Iterable[Entry]) -> list[Comparison]:
         epochs = [Epoch(**point, seconds=0.0, images_per_second=0.0) for point in summary.get("curve", ())]
         copy = "" if summary["test"]["provenance"] == "official" else f", {summary['test']['provenance']}"
         name = f"seed {summary['seed']}, {summary['epochs']} epochs{copy}"
-        comparison = curves.compare(Curves(Path(name), entry.recipe, summary["experiment"], epochs))
-        if comparison and comparison.error == "test":
-            found.append(comparison)
-    return found
+        yield Curves(Path(name), entry.recipe, summary["experiment"], epochs)
 
 
 def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> Outcome | None:
@@ -217,6 +244,7 @@ def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> Outcome 
     runs = [entry for entry in counted if entry.recipe == name and entry.summary["test"]["images"] == TEST_IMAGES[figure.dataset]]
     if not runs:
         return Outcome(name, (), None, None, None)
+    runs.sort(key=lambda entry: entry.program is not None)
     of_seed = {entry.summary["seed"]: entry for entry in reversed(runs)}  # the first of each seed takes the place of the others
     entries = [of_seed[seed] for seed in sorted(of_seed)]
     tests = [entry.summary["test"] for entry in entries]

@@ -91,7 +91,7 @@ def draw(runs: Sequence[Curves]) -> "Figure":
     last = max(len(run.epochs) for run in runs)
     rates.set_xlabel("epoch")
     rates.set_xlim(0, last * 1.01)
-    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+    rates.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))  # 50, 100, … and not 30, 60, …
     rates.set_ylim(_rates(runs))
     rates.set_yscale("log", nonpositive="mask")
     rates.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

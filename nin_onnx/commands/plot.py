@@ -25,8 +25,9 @@ __all__ = ["plot"]
 def plot(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """Draw loss, errors and learning rate over the epochs of each folder RUN, whether it has ended or is under way.
 
-    Where a run repeats the experiment of the paper's Figure 3, the figure's curves are drawn too, and the error is compared:
-    the mean over the last five epochs that the figure covers. Its numbers are digitised, to about a point.
+    If a run repeats the experiment of the paper's Figure 3, the figure's curves are drawn too, and the errors are compared:
+    the test's or validation's, the mean over the last five epochs that the figure covers; and the training's at epochs 24, 80
+    and 200. Its numbers are digitised, to about a point.
     """
     require("plotting", "plot", "matplotlib")
     from nin_onnx import atomic
@@ -39,7 +40,7 @@ def plot(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
         raise click.UsageError(f"'{file}' is no picture's name: let --out end in {', '.join(f'.{known}' for known in FORMATS)}")
     read = [curves.read(run) for run in runs]
     atomic.write_bytes(file, render(read, kind))
-    comparisons = [comparison for run in read if (comparison := curves.compare(run))]
+    comparisons = [one for run in read for one in (curves.compare(run), *curves.compare_training(run)) if one]
     if as_json:
         print_json({"file": str(file), "figure3": [asdict(comparison) for comparison in comparisons]})
         return
@@ -51,6 +52,6 @@ def plot(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 def _table(comparisons: Sequence["Comparison"]) -> str:
     rows = [("run", "error", "epochs", "ours %", "Figure 3 %", "points apart")]
     for one in comparisons:
-        epochs = f"{one.first_epoch} - {one.last_epoch}"
+        epochs = str(one.last_epoch) if one.error == "train" else f"{one.first_epoch} - {one.last_epoch}"
         rows.append((one.run, one.error, epochs, f"{one.ours:.2f}", f"{one.paper:.2f}", f"{one.difference:+.2f}"))
     return columns(rows, left=3)

@@ -19,6 +19,7 @@ __all__ = ["results"]
 
 FIGURES = ("where", "data", "network", "published, %", "paper's protocol, %", "verdict", "cost", "modern, %", "verdict", "cost")
 FIGURE3 = ("experiment", "run", "epochs", "ours, %", "Figure 3, %", "points apart", "within ±3")
+TRAINING = ("experiment", "run", "epoch", "training error, %", "Figure 3, %", "points apart")
 RUNS = (
     "run",
     "seed",
@@ -51,9 +52,10 @@ CLOSE = 3.0
 def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) -> None:
     """Print what the finished runs, whose summary.json lies in FOLDER (by default: results), say of the paper's figures.
 
-    Two tables, as Markdown: every figure that the paper gives for its networks, and ours; and how near the test error
-    comes to Figure 3, where it was counted after each epoch. Only runs with the settings that the recipe has now count
-    for a figure, several as mean ± standard deviation. Seeds whose network died, described in FOLDER/dead, are not missing.
+    Three tables, as Markdown: every figure that the paper gives for its networks, and ours; how near the test error comes
+    to Figure 3, if it was counted after each epoch; and how near the training error does. Only runs with the settings that
+    the recipe has now count for a figure, several as mean ± standard deviation. Seeds whose network died, described in
+    FOLDER/dead, are not missing.
     """
     require("the ledger", "train", "torch")  # which checks the settings of recipes
     from nin_onnx.train import deaths, ledger
@@ -76,12 +78,12 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
             tables.append(_table(DEAD, map(_death, dead)))
         click.echo("\n\n".join(tables))
         return
-    figures, figure3 = ledger.rows(entries), ledger.compare_figure3(entries)
+    figures, figure3, training = ledger.rows(entries), ledger.compare_figure3(entries), ledger.compare_training(entries)
     if as_json:
         print_json(
             {
                 "figures": [_plain(row) for row in figures],
-                "figure3": [asdict(comparison) for comparison in figure3],
+                "figure3": [asdict(comparison) for comparison in (*figure3, *training)],
                 "runs": [{**entry.summary, "changes": entry.changes, "counts": entry.counts} for entry in entries],
                 "dead": [{**death.summary, "changes": ledger.changes(death.summary)} for death in dead],
             }
@@ -90,6 +92,8 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
     tables = [_table(FIGURES, map(_figure, figures))]
     if figure3:
         tables.append(_table(FIGURE3, map(_near, figure3)))
+    if training:
+        tables.append(_table(TRAINING, map(_trained, training)))
     click.echo("\n\n".join(tables))
 
 
@@ -120,7 +124,10 @@ def _outcome(outcome: "Outcome | None") -> tuple[str, str, str]:
     minutes = sum(summary["seconds"] for summary in summaries) / len(summaries) / 60
     each = " each" if len(summaries) > 1 else ""
     hardware = "; ".join(dict.fromkeys(map(_hardware, summaries)))
-    return f"{outcome.mean:.2f}{deviation} (n = {len(summaries)})", str(outcome.verdict), f"{minutes:.1f} min{each}, {hardware}"
+    programs = dict.fromkeys(entry.program.program for entry in outcome.entries if entry.program)
+    by = f", by {', '.join(programs)} (not in this repository)" if programs else ""
+    cost = f"{minutes:.1f} min{each}, {hardware}{by}"
+    return f"{outcome.mean:.2f}{deviation} (n = {len(summaries)})", str(outcome.verdict), cost
 
 
 def _near(comparison: "Comparison") -> tuple[str, ...]:
@@ -135,7 +142,14 @@ def _near(comparison: "Comparison") -> tuple[str, ...]:
     )
 
 
+def _trained(comparison: "Comparison") -> tuple[str, ...]:
+    errors = f"{comparison.ours:.2f}", f"{comparison.paper:.2f}", f"{comparison.difference:+.2f}"
+    return comparison.recipe, comparison.run, str(comparison.last_epoch), *errors
+
+
 def _run(entry: "Entry") -> tuple[str, ...]:
+    from nin_onnx.train.made_by import code
+
     summary, accuracy = entry.summary, entry.accuracy()
     test = summary["test"]
     return (
@@ -150,12 +164,13 @@ def _run(entry: "Entry") -> tuple[str, ...]:
         _hardware(summary),
         _versions(summary),
         "; ".join(f"{part['split']} {part['provenance']}, {part['fingerprint'][:12]}" for part in (summary["dataset"], test)),
-        summary["commit"] or "",
+        code(summary),
     )
 
 
 def _death(death: "Death") -> tuple[str, ...]:
     from nin_onnx.train import ledger
+    from nin_onnx.train.made_by import code
 
     summary = death.summary
     return (
@@ -166,7 +181,7 @@ def _death(death: "Death") -> tuple[str, ...]:
         str(summary["reason"]),
         _hardware(summary),
         _versions(summary),
-        summary["commit"] or "",
+        code(summary),
     )
 
 

@@ -85,6 +85,31 @@ def test_a_network_that_died_is_listed_below_the_runs_and_its_seed_is_not_missin
     assert [one["seed"] for one in json.loads(printed("results", folder, "--json"))["dead"]] == [0, 1]
 
 
+def test_a_run_or_a_death_by_other_code_names_it_instead_of_a_commit(printed: Callable[..., str], folder: Path) -> None:
+    made_by = {"program": "fast.py", "sha256": 64 * "0", "on": "6e36f3b18888"}
+    shipped = json.loads((folder / "0.json").read_text())
+    (folder / "0.json").write_text(json.dumps({**shipped, "commit": None, "made_by": made_by}))
+    death = json.loads((RESULTS / "dead" / "cifar10-no-dropout-seed1.json").read_text())
+    (folder / "dead").mkdir()
+    (folder / "dead" / "0.json").write_text(json.dumps({**death, "commit": None, "made_by": made_by}))
+    runs, dead = tables(printed("results", folder, "--runs"))
+    said = "no commit: fast.py (sha256 000000000000) on top of 6e36f3b18888"
+    assert [rows[0][-1].removesuffix(" |") for rows in (runs, dead)] == [said, said]
+    (figures,) = tables(printed("results", folder))
+    (cost,) = (row[-1] for row in figures if row[0] == "Table 4")
+    assert cost.removesuffix(" |").endswith(", by fast.py (not in this repository)")
+
+
+def test_training_errors_next_to_figure_3_are_a_table_of_their_own(printed: Callable[..., str]) -> None:
+    *_, training = tables(printed("results", RESULTS))
+    ours = [row for row in training if row[1].startswith("seed 1, 260 epochs")]
+    assert [row[2:] for row in ours] == [
+        ["24", "15.24", "17.10", "-1.86"],
+        ["80", "7.28", "7.90", "-0.62"],
+        ["200", "5.49", "5.80", "-0.31"],
+    ]
+
+
 def test_two_tables_at_once_are_refused(folder: Path) -> None:
     done = CliRunner().invoke(cli, ["results", str(folder), "--runs", "--missing"])
     assert (done.exit_code, "give one of them" in done.output) == (2, True)

@@ -223,6 +223,32 @@ def test_a_folder_that_is_absent_is_named(folder: Path) -> None:
         ledger.read(folder / "nothing")
 
 
+OTHERS = {"commit": None, "made_by": {"program": "fast.py", "sha256": 64 * "0", "on": "6e36f3b18888"}}
+
+
+def test_a_run_that_other_code_made_counts_for_its_figure_and_is_owed_still(folder: Path, write: Write) -> None:
+    write("cifar10", seed=1, errors=1018, **OTHERS)
+    paper, _ = outcomes(folder, "Table 1")
+    assert paper
+    assert paper.mean == pytest.approx(10.18)
+    assert ledger.missing(ledger.read(folder), ("cifar10",), 2) == [Missing("cifar10", 0), Missing("cifar10", 1)]
+
+
+def test_a_run_by_this_repositorys_code_takes_the_place_of_the_same_seed_by_other_code(folder: Path, write: Write) -> None:
+    write("cifar10", seed=1, errors=1018, **OTHERS)
+    write("cifar10", seed=1, errors=1030)
+    paper, _ = outcomes(folder, "Table 1")
+    assert paper
+    assert [entry.summary["test"]["errors"] for entry in paper.entries] == [1030]
+    assert ledger.missing(ledger.read(folder), ("cifar10",)) == []
+
+
+def test_a_summary_that_tells_a_commit_and_other_code_is_refused(folder: Path, write: Write) -> None:
+    write("cifar10", **{**OTHERS, "commit": "6e36f3b18888"})
+    with pytest.raises(NinOnnxError, match=r"0\.json"):
+        ledger.read(folder)
+
+
 def test_what_is_missing_comes_in_the_order_of_value_and_what_was_run_does_not_come(folder: Path, write: Write) -> None:
     write("mnist-modern")
     lacking = ledger.missing(ledger.read(folder))
@@ -293,3 +319,21 @@ def test_what_is_not_the_papers_run_or_has_no_test_curve_is_not_compared_with_fi
     write("cifar10", seed=1, curve=[{**point, "test_error": None} for point in curve(24, 23.0)])
     write("cifar10", seed=2)
     assert ledger.compare_figure3(ledger.read(folder)) == []
+
+
+def test_training_errors_are_compared_with_figure_3_at_three_epochs_as_far_as_a_run_goes(folder: Path, write: Write) -> None:
+    """Digitised, with dropout: .171 at epoch 24, .079 at 80, .058 at 200."""
+    falling = [{**point, "test_error": None, "train_error": point["epoch"] / 10} for point in curve(260, 0.0)]
+    write("cifar10", seed=1, curve=falling)
+    write("cifar10", "train.epochs=24", seed=2, curve=curve(24, 23.0))
+    write("cifar10-augmented", curve=curve(260, 23.0))
+    found = ledger.compare_training(ledger.read(folder))
+    assert [(one.run, one.error, one.first_epoch, one.last_epoch) for one in found] == [
+        ("seed 1, 260 epochs", "train", 24, 24),
+        ("seed 1, 260 epochs", "train", 80, 80),
+        ("seed 1, 260 epochs", "train", 200, 200),
+        ("seed 2, 24 epochs", "train", 24, 24),
+    ]
+    assert [one.paper for one in found] == pytest.approx([17.1, 7.9, 5.8, 17.1])
+    assert [one.ours for one in found] == pytest.approx([2.4, 8.0, 20.0, 50.0])
+    assert [one.difference for one in found] == pytest.approx([2.4 - 17.1, 0.1, 14.2, 50 - 17.1])

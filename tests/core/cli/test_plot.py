@@ -37,17 +37,21 @@ def test_plotting_compares_the_runs_of_figure_3_with_it(curves: Path, command: "
     result = command("plot", "with", "other", "without")
     assert [line.split() for line in result.out.splitlines()[1:]] == [
         ["with", "test", "20", "-", "24", "20.00", "21.50", "-1.50"],
+        ["with", "train", "24", "30.00", "17.10", "+12.90"],
         ["without", "test", "20", "-", "24", "20.00", "23.73", "-3.73"],
+        ["without", "train", "24", "30.00", "10.00", "+20.00"],
         ["curves.png"],
     ]
     found = json.loads(command("plot", "with", "other", "without", "--json").out)
     assert found["file"] == "curves.png"
     assert [(row["run"], row["first_epoch"], row["last_epoch"], row["ours"]) for row in found["figure3"]] == [
         ("with", 20, 24, 20.0),
+        ("with", 24, 24, 30.0),
         ("without", 20, 24, 20.0),
+        ("without", 24, 24, 30.0),
     ]
-    assert [row["paper"] for row in found["figure3"]] == pytest.approx([21.5, 23.725])
-    assert [row["difference"] for row in found["figure3"]] == pytest.approx([-1.5, -3.725])
+    assert [row["paper"] for row in found["figure3"]] == pytest.approx([21.5, 17.1, 23.725, 10.0])
+    assert [row["difference"] for row in found["figure3"]] == pytest.approx([-1.5, 12.9, -3.725, 20.0])
 
 
 def test_plotting_a_broken_run_writes_nothing(curves: Path, command: "Command") -> None:
