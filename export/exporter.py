@@ -222,7 +222,7 @@ def _export(
     variants = more(model, golden, card) if more else {}
     with atomic.whole_folder(target) as staging:
         size = _write(staging, model, golden)
-        (staging / "README.md").write_text(model_card.render(card, "class_maps" in golden.outputs), encoding="utf-8")
+        (staging / "README.md").write_text(_read_me(card, golden, variants), encoding="utf-8")
         if weights:
             shutil.copyfile(weights, staging / "model.safetensors")
         made = tuple(
@@ -232,6 +232,11 @@ def _export(
         write_bundles(staging, card.name, bundles)
         check_replaceable(target)  # what was put there meanwhile is not lost
     return Export(target / "model.onnx", size, card, tuple(results), made)
+
+
+def _read_me(card: Card, golden: Golden, variants: Mapping[str, "Variant"]) -> str:
+    """The card of the whole folder, for readers."""
+    return model_card.render(card, "class_maps" in golden.outputs, {name: one.card for name, one in variants.items()})
 
 
 def _write(folder: Path, model: onnx.ModelProto, golden: Golden) -> int:

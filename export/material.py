@@ -1,6 +1,7 @@
-"""The training images that variants are made by and judged on; the test set has no part in it."""
+"""The training images that variants are made by and judged on; test images have no part in that, and are for the card."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nin_onnx.data import Dataset
-from nin_onnx.errors import DataError
+from nin_onnx import data
+from nin_onnx.data import DATASETS, Dataset
+from nin_onnx.errors import DataError, MissingExtraError
 from nin_onnx.train.checkpoint import Checkpoint
 from nin_onnx.train.examples import load
 
-__all__ = ["Material", "logits", "material"]
+__all__ = ["Material", "logits", "material", "test_images"]
 
 SEED = 0
 CALIBRATION, VALIDATION = 512, 10_000
@@ -65,6 +67,17 @@ def material(checkpoint: Checkpoint, data_dir: Path | None) -> Material:
     count = min(CALIBRATION, first)
     rows = np.sort(np.random.default_rng(SEED).choice(first, count, replace=False))
     return Material(dataset.images[rows], dataset[first : first + VALIDATION], trained_on=trained == len(dataset))
+
+
+def test_images(told: Mapping[str, Any] | None, data_dir: Path | None) -> Dataset | None:
+    """Return the test images of which a card tells the error; None if it tells none, or they are not on this machine."""
+    if told is None or told["name"] not in DATASETS:
+        return None
+    try:
+        found = data.load(told["name"], "test", data_dir)
+    except (DataError, MissingExtraError):
+        return None
+    return found if found.fingerprint == told.get("fingerprint") else None
 
 
 def logits(model: onnx.ModelProto, images: NDArray[Any]) -> NDArray[np.float32]:

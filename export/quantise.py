@@ -1,8 +1,9 @@
 """The int8 variant: ONNX Runtime's static quantisation, weights per channel, activations by what training images show.
 
-The settings are those that ONNX Runtime fuses on processors with VNNI: signed symmetric weights in all 8 bits, unsigned
-activations, so that a ReLU is where the range begins, and quantised pooling. The preprocessing stays in float32, and so does
-the last layer, whose weights are few and whose maps are the answer.
+The settings are those that ONNX Runtime fuses: signed symmetric weights, unsigned activations, so that a ReLU is where the range
+begins, and quantised pooling. Weights have 7 bits, -64 to 64: x86 processors without VNNI keep sums of two products in 16 bits,
+and 2 · 255 · 64 = 32,640 fits for whatever activations. The preprocessing stays in float32, and so does the last layer, whose
+weights are few and whose maps are the answer.
 """
 
 import contextlib
@@ -17,9 +18,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from nin_onnx.eight_bits import HIGHEST, bounds
+from nin_onnx.errors import ExportError
 from nin_onnx.export.network_part import layers, preprocessing
 
-__all__ = ["METHODS", "quantise"]
+__all__ = ["METHODS", "check_bounds", "quantise"]
 
 METHODS: Mapping[str, str] = MappingProxyType({"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"})
 """How the range of an activation is found, and ONNX Runtime's name for it."""
@@ -29,7 +32,10 @@ BATCH = 64
 
 
 def quantise(model: onnx.ModelProto, steps: Collection[str], images: NDArray[Any], method: str) -> onnx.ModelProto:
-    """`model` with the network behind its preprocessing `steps` in 8 bits, the ranges found on `images` by a key of `METHODS`."""
+    """Return `model` with the network behind its preprocessing `steps` in 8 bits, its ranges found on `images`.
+
+    `method`: a key of `METHODS`. Raises `ExportError` if a layer could saturate.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
@@ -47,6 +53,7 @@ def quantise(model: onnx.ModelProto, steps: Collection[str], images: NDArray[Any
                 Reader(images, batch),
                 op_types_to_quantize=list(QUANTISED),
                 per_channel=True,
+                reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=untouched,
@@ -58,7 +65,18 @@ def quantise(model: onnx.ModelProto, steps: Collection[str], images: NDArray[Any
     opsets = [entry for entry in result.opset_import if entry.domain in used]
     del result.opset_import[:]
     result.opset_import.extend(opsets)
+    check_bounds(result)
     return result
+
+
+def check_bounds(model: onnx.ModelProto) -> None:
+    """Raise `ExportError` for the first layer of `model` with weights for which a sum of two products could leave 16 bits."""
+    for one in bounds(model):
+        if one.could_saturate:
+            raise ExportError(
+                f"the variant 'int8' could saturate at the layer {one}, where 16 bits hold {HIGHEST:,}: "
+                "nothing is written; leave --variant int8 out"
+            )
 
 
 class Reader:

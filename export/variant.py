@@ -4,23 +4,26 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from importlib import metadata
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
 
 from nin_onnx.card import Card, read_card, write_card
+from nin_onnx.data import Dataset
 from nin_onnx.errors import ExportError
 from nin_onnx.evaluator import evaluator
 from nin_onnx.export.half import half
-from nin_onnx.export.material import Material, logits, material
+from nin_onnx.export.material import Material, logits, material, test_images
 from nin_onnx.export.passes.strip import strip
 from nin_onnx.export.quantise import METHODS, quantise
 from nin_onnx.export.to_onnx import golden_vectors
 from nin_onnx.golden import Golden
-from nin_onnx.machine import versions
+from nin_onnx.machine import hardware, instructions, versions
 from nin_onnx.statistics import Paired, paired
 from nin_onnx.train.checkpoint import Checkpoint
 from nin_onnx.train.network import Classifier
@@ -58,9 +61,10 @@ def make_variants(
     """Each variant of `model`, by the name of its folder; the exported graph itself is none."""
     others = [precision for precision in PRECISIONS[1:] if precision in precisions]
     images = material(checkpoint, data_dir) if others else None
+    tested = test_images(card.test, data_dir) if others else None
     made = {PRECISIONS[0]: Variant(model, golden, card, None)} if PRECISIONS[0] in precisions else {}
     if images is not None:
-        made |= {precision: make_variant(precision, model, classifier, images) for precision in others}
+        made |= {precision: make_variant(precision, model, classifier, images, tested) for precision in others}
     found = {}
     for (precision, variant), form in product(made.items(), INPUTS):
         if form in inputs and (name := folder_name(precision, form)):
@@ -68,8 +72,13 @@ def make_variants(
     return found
 
 
-def make_variant(precision: str, source: onnx.ModelProto, classifier: Classifier, images: Material) -> Variant:
-    """The variant of `source`, the exported graph of `classifier`; raises `ExportError` where it is not as good."""
+def make_variant(
+    precision: str, source: onnx.ModelProto, classifier: Classifier, images: Material, tested: Dataset | None = None
+) -> Variant:
+    """The variant of `source`, the exported graph of `classifier`; raises `ExportError` where it is not as good.
+
+    `tested`: the test images, which are looked at once all is chosen, for the card.
+    """
     card = read_card(source)
     assert card is not None
     validation = images.validation
@@ -98,6 +107,7 @@ def make_variant(precision: str, source: onnx.ModelProto, classifier: Classifier
         precision=precision,
         source=sha256(source.SerializeToString(deterministic=True)).hexdigest(),
         calibration=calibration,
+        comparison=_compared(source, model, tested) if tested else None,
         golden=golden.hash,
         exported_with={**card.exported_with, **versions(("onnxruntime",))},
     )
@@ -105,6 +115,21 @@ def make_variant(precision: str, source: onnx.ModelProto, classifier: Classifier
     write_card(model, card)
     onnx.checker.check_model(model, full_check=True)
     return Variant(model, golden, card, comparison)
+
+
+def _compared(source: onnx.ModelProto, model: onnx.ModelProto, tested: Dataset) -> dict[str, Any]:
+    """What the card tells of `model` beside its `source` on the test images, with what ran both."""
+    before, after = (logits(one, tested.images).argmax(1) for one in (source, model))
+    found = paired(before, after, tested.labels)
+    return {
+        "errors": int(np.count_nonzero(after != tested.labels)),
+        "net": found.net,
+        "label_changes": found.changes,
+        "images": found.images,
+        "runtime": f"ONNX Runtime {metadata.version('onnxruntime')}",
+        "processor": str(hardware()["processor"]),
+        "instructions": list(instructions()),
+    }
 
 
 def with_float_input(variant: Variant) -> Variant:

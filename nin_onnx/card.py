@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from nin_onnx.errors import ModelError
 from nin_onnx.images import Fit
+from nin_onnx.machine import in_words
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CARD_KEY", "Card", "listed", "read_card", "write_card"]
+__all__ = ["CARD_KEY", "Card", "listed", "processor", "read_card", "write_card"]
 
 CARD_KEY = "nin_onnx.card"
 KINDS = (
     dict.fromkeys(("labels", "preprocessing"), list)
     | dict.fromkeys(("height", "width", "channels", "seed"), int)
-    | dict.fromkeys(("dataset", "calibration", "test", "trained_with", "exported_with"), dict)
+    | dict.fromkeys(("dataset", "calibration", "comparison", "test", "trained_with", "exported_with"), dict)
 )
 """What JSON holds for a fact; text for the others."""
-OPTIONAL = ("experiment", "source", "calibration", "licence", "test")
+OPTIONAL = ("experiment", "source", "calibration", "comparison", "licence", "test")
 """Facts that may be null."""
 OF_DATA = (
     dict.fromkeys(("name", "split", "provenance", "fingerprint"), (str,))
@@ -30,6 +31,13 @@ OF_DATA = (
 """What JSON holds for the facts of a data set."""
 TESTED = ("name", "split", "provenance", "images", "errors", "error", "low", "high")
 """Facts of the test data, none of which may be absent."""
+
+COMPARED = (
+    dict.fromkeys(("errors", "net", "label_changes", "images"), int)
+    | dict.fromkeys(("runtime", "processor"), str)
+    | {"instructions": list}
+)
+"""What JSON holds for the facts of a comparison, none of which may be absent."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ class Card:
     """Of a variant: SHA-256 of the fp32 graph that it was made from."""
     calibration: Mapping[str, Any] | None = None
     """Of `int8`: which training images the ranges were found on, by which method, and what each method came to."""
+    comparison: Mapping[str, Any] | None = None
+    """Of a variant in another precision: its decisions on the test data beside those of its source, and what ran both.
+
+    `errors`, `net` (more than the source makes), `label_changes` and `images`; `runtime`, `processor`, `instructions`.
+    """
     seed: int = 0
     fit: Fit = "stretch"
     """How an image of another size comes to this one: as in `nin_onnx.images.read_image`."""
@@ -92,6 +105,8 @@ class Card:
             _check_data(given["dataset"])
             if given.get("test") is not None:
                 _check_test(given["test"])
+            if given.get("comparison") is not None:
+                _check_comparison(given["comparison"])
             return cls(**given | lists)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # the last: brackets without end
             raise ModelError(
@@ -99,8 +114,11 @@ class Card:
             ) from error
 
     def to_json(self) -> str:
-        """One line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """One line of JSON with sorted keys; a comparison that was never made is left out."""
+        facts = asdict(self)
+        if self.comparison is None:
+            del facts["comparison"]
+        return json.dumps(facts, sort_keys=True, ensure_ascii=False)
 
 
 def _check_data(told: Mapping[str, Any]) -> None:
@@ -119,9 +137,25 @@ def _check_test(told: Mapping[str, Any]) -> None:
         raise ValueError(f"{told['errors']} errors of {told['images']} images")
 
 
+def _check_comparison(told: Mapping[str, Any]) -> None:
+    """Raise `ValueError` or `TypeError` if the comparison of a variant lacks a fact, or has one that readers cannot print."""
+    if lacking := [key for key in COMPARED if key not in told]:
+        raise ValueError(f"the comparison lacks '{lacking[0]}'")
+    for key, kind in COMPARED.items():
+        if type(told[key]) is not kind:
+            raise TypeError(f"'{key}' of the comparison is of another type")
+    if not all(isinstance(name, str) for name in told["instructions"]):
+        raise TypeError("instruction sets should be text")
+
+
 def listed(labels: Iterable[str]) -> str:
     """Labels as a reader sees them, parted by commas; one that holds a comma itself stands in quotation marks, as in JSON."""
     return ", ".join(json.dumps(label, ensure_ascii=False) if {*',"'} & {*label} else label for label in labels)
+
+
+def processor(comparison: Mapping[str, Any]) -> str:
+    """Return on what a comparison was made, in words."""
+    return f"{comparison['processor']} ({in_words(comparison['instructions'])})"
 
 
 def write_card(model: "onnx.ModelProto", card: Card) -> None:

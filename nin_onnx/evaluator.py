@@ -1,26 +1,37 @@
 """ONNX's reference evaluator, for graphs in half precision and for quantised ones too."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-__all__ = ["evaluator"]
+__all__ = ["current", "evaluator"]
 
 QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 FIRST = 19
 """The oldest opset whose quantisation the evaluator knows; what it means has not changed since opset 10."""
 
 
-def evaluator(model: "onnx.ModelProto") -> "ReferenceEvaluator":
-    """An evaluator of `model`, every operator in NumPy as the specification words it.
+def current(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Return `model`, or if it is quantized and of an older opset, the same in one whose quantization the evaluator knows."""
+    import onnx.version_converter
+
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if opset < FIRST and any(node.op_type in QUANTISED for node in model.graph.node):
+        return onnx.version_converter.convert_version(model, FIRST)
+    return model
+
+
+def evaluator(model: "onnx.ModelProto", operators: Sequence[type[Any]] = ()) -> "ReferenceEvaluator":
+    """Return an evaluator of `model`, every operator in NumPy as the specification words it.
 
     Half-precision convolutions are summed in float32 and rounded once, as processors do it that multiply in half precision:
     NumPy would round after every term, and take a hundred times as long. A quantised graph of an older opset is brought to
-    one that the evaluator knows.
+    one that the evaluator knows. `operators`: classes for operators that are not ONNX's own.
     """
-    import onnx.version_converter
+    import onnx
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.ops.op_conv import Conv as Exact
 
@@ -30,8 +41,5 @@ def evaluator(model: "onnx.ModelProto") -> "ReferenceEvaluator":
             (y,) = super()._run(*wide, **attributes)  # type: ignore[no-untyped-call] # it has none
             return (y.astype(x.dtype),)
 
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < FIRST and any(node.op_type in QUANTISED for node in model.graph.node):
-        model = onnx.version_converter.convert_version(model, FIRST)
     half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)
-    return ReferenceEvaluator(model, new_ops=[Conv] if half else None)
+    return ReferenceEvaluator(current(model), new_ops=[*operators, *[Conv] * half] or None)

@@ -3,13 +3,36 @@
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
-from importlib import metadata
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module, metadata
 from pathlib import Path
+from types import MappingProxyType
 
 from nin_onnx import __version__
 
-__all__ = ["commit", "hardware", "peak_memory", "processes", "versions"]
+__all__ = ["commit", "hardware", "in_words", "instructions", "peak_memory", "processes", "versions"]
+
+CPUINFO = Path("/proc/cpuinfo")
+INSTRUCTIONS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+    {
+        "AVX2": ("AVX2", None),
+        "AVX-512": ("AVX512F", None),
+        "VNNI": ("AVX512VNNI", None),
+        "AVX-VNNI": ("VAES", "avx_vnni"),
+        "AVX512-BF16": ("AVX512BF16", None),
+        "AMX (bfloat16)": ("AVX512F", "amx_bf16"),
+        "AMX (int8)": ("AVX512F", "amx_int8"),
+        "NEON": ("ASIMD", None),
+        "NEON dotprod": ("ASIMDDP", None),
+        "NEON i8mm": ("ASIMDDP", "i8mm"),
+        "SVE": ("SVE", None),
+    }
+)
+"""Instruction set that decides how fast or in which precision a runtime computes -> NumPy's word for it, and Linux's.
+
+NumPy asks the processor, so it is right under an emulator too, where /proc/cpuinfo tells of the host. What NumPy does not know
+is looked up there, and believed only of a processor that has what all of its kind have.
+"""
 
 
 def hardware() -> dict[str, str | int]:
@@ -20,6 +43,18 @@ def hardware() -> dict[str, str | int]:
         "system": platform.system(),
         "architecture": platform.machine(),
     }
+
+
+def instructions() -> tuple[str, ...]:
+    """Return the instruction sets of `INSTRUCTIONS` that this process can use."""
+    words = set(CPUINFO.read_text(errors="replace").split()) if CPUINFO.exists() else set()
+    has = _numpy_features()
+    return tuple(name for name, (word, linux) in INSTRUCTIONS.items() if has.get(word) and (linux is None or linux in words))
+
+
+def in_words(names: Iterable[str]) -> str:
+    """Return instruction sets as a reader sees them."""
+    return ", ".join(names) or "no instruction set that matters"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -70,10 +105,15 @@ def commit() -> str | None:
         return None
 
 
+def _numpy_features() -> Mapping[str, bool]:
+    """Return what NumPy found out about the processor when it was imported; it has no public name for that."""
+    found: Mapping[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
+    return found
+
+
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
+    if CPUINFO.exists():
+        for line in CPUINFO.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

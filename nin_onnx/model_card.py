@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from textwrap import fill
+from types import MappingProxyType
 from typing import Any
 
 from nin_onnx.architecture import ARCHITECTURES, multiply_adds, parameters
-from nin_onnx.card import Card, listed
+from nin_onnx.card import Card, listed, processor
 from nin_onnx.data import DATASETS
 from nin_onnx.paper import published
 from nin_onnx.variants import FLOAT_INPUT
@@ -35,13 +36,14 @@ OUTPUTS = {
 }
 
 
-def render(card: Card, class_maps: bool = True) -> str:
-    """README.md for the model that `card` describes."""
+def render(card: Card, class_maps: bool = True, variants: Mapping[str, Card] = MappingProxyType({})) -> str:
+    """README.md for the model that `card` describes; `variants`: the cards in the folders below its own."""
     parts = [
         "---\n" + "\n".join(_block(_front_matter(card))) + "\n---",
         f"# {card.name}\n\n{_opening(card)}",
         _interface(card, class_maps),
         _calls(card),
+        _variants(variants),
         _training(card),
         _limits(card),
     ]
@@ -195,6 +197,26 @@ int main() {{
   std::cout << std::max_element(p, p + {len(card.labels)}) - p << std::endl;
 }}
 ```"""
+
+
+def _variants(variants: Mapping[str, Card]) -> str:
+    """What each variant decides otherwise, where that was measured."""
+    told = {name: card.comparison for name, card in variants.items() if card.comparison}
+    if not told:
+        return ""
+    rows = "\n".join(
+        f"| `{name}/` | {one['errors']:,} of {one['images']:,} | {one['net']:+,} | {one['label_changes']:,} | "
+        f"{_cell(one['runtime'])} on {_cell(processor(one))} |"
+        for name, one in told.items()
+    )
+    head = "| folder | test errors | more than in float32 | labels changed | measured with |\n| --- | --- | --- | --- | --- |"
+    text = f"## Variants\n\n{head}\n{rows}"
+    if any(variants[name].precision == "int8" for name in told):
+        text += (
+            "\n\nIn 8 bits sums of two products stay within 16 bits, whatever the image: no processor saturates, with or without "
+            "instructions for 8 bits. Sums that round to the other side of a step may still change a label here and there."
+        )
+    return text
 
 
 def _training(card: Card) -> str:

@@ -43,6 +43,8 @@ class Facts:
     providers: tuple[str, ...] | None = None
     assignment: Mapping[str, Mapping[str, int]] | None = None
     """For each provider the operators that it was given, and how many of each."""
+    instructions: tuple[str, ...] | None = None
+    """Instruction sets that its process could use, as `nin_onnx.machine.instructions` names them; None off the CPU."""
     host: str | None = None
     """The program that it runs in, where that is not Python, and its version."""
     fast_convolution: bool = False

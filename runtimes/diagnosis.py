@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from nin_onnx import models
-from nin_onnx.machine import hardware
+from nin_onnx.machine import hardware, instructions
 from nin_onnx.runtimes.contract import Unusable
 from nin_onnx.runtimes.job import Job
 from nin_onnx.runtimes.model import ModelFile, read_model
@@ -18,20 +18,6 @@ from nin_onnx.runtimes.registry import RUNTIMES, runtime
 
 __all__ = ["Diagnosis", "State", "diagnose"]
 
-FEATURES = {
-    "avx2": "AVX2",
-    "avx512f": "AVX512",
-    "avx512_vnni": "VNNI",
-    "avx_vnni": "AVX-VNNI",
-    "avx512_bf16": "AVX512-BF16",
-    "amx_bf16": "AMX (bfloat16)",
-    "amx_int8": "AMX (int8)",
-    "asimddp": "dot product",
-    "i8mm": "int8 matrices",
-    "sve": "SVE",
-}
-"""Linux's word for a feature of the processor that decides how fast, or in which precision, a runtime computes; and its name."""
-CPUINFO = Path("/proc/cpuinfo")
 DRIVER = Path("/proc/driver/nvidia/version")
 TIME_LIMIT = 120.0
 """Seconds for one runtime, its start included; several start at once."""
@@ -72,11 +58,11 @@ def diagnose(model: Path | None = None) -> Diagnosis:
     """
     file = read_model(model or models.find(TRIAL))
     with ThreadPoolExecutor(int(hardware()["cores"])) as pool:
-        states = {state.runtime: state for state in pool.map(partial(_state, model=file), RUNTIMES)}
+        states = {state.runtime: state for state in pool.map(partial(_state, model=file, given=model is not None), RUNTIMES)}
     return Diagnosis(
         runtimes=tuple(states.values()),
         processor=str(hardware()["processor"]),
-        features=_features(),
+        features=instructions(),
         driver=_driver(),
         providers=_providers() if states.get("onnxruntime", UNTRIED).usable else (),
         clashes=tuple(": ".join(several) for several in [clash(packages(), "cpu")] if several),
@@ -86,23 +72,17 @@ def diagnose(model: Path | None = None) -> Diagnosis:
 UNTRIED = State("", usable=False)
 
 
-def _state(name: str, model: ModelFile) -> State:
+def _state(name: str, model: ModelFile, *, given: bool) -> State:
     kind = runtime(name)
     try:
         kind.check()
-        kind.accepts(model)
+        if given:  # the model on trial is for whether it starts, not for whether it has something to do
+            kind.accepts(model)
     except Unusable as reason:
         return State(name, usable=False, reason=reason.reason, install=reason.install)
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
         answer = run_job(Job(RUNTIMES[name], str(model.path.absolute()), 1, {}), Path(temporary) / name, TIME_LIMIT)
     return State(name, answer.outcome == "done", kind.installed(), answer.reason, answer.install)
-
-
-def _features() -> tuple[str, ...]:
-    if not CPUINFO.exists():
-        return ()
-    words = set(CPUINFO.read_text(errors="replace").split())
-    return tuple(name for flag, name in FEATURES.items() if flag in words)
 
 
 def _driver() -> str | None:

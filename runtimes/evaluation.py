@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import INT8_PLACES, Golden, read_golden
-from nin_onnx.machine import hardware, versions
+from nin_onnx.machine import hardware, instructions, versions
 from nin_onnx.paper import published
 from nin_onnx.runtimes.asking import Conditions, ask
 from nin_onnx.runtimes.bench import ROUNDS, bench
 from nin_onnx.runtimes.job import Answer, Feed
-from nin_onnx.runtimes.judgement import Yardstick, judge
+from nin_onnx.runtimes.judgement import Yardstick, explained, judge
 from nin_onnx.runtimes.location import locate
 from nin_onnx.runtimes.model import ModelFile, precision, read_model
 from nin_onnx.runtimes.parity import allowed
@@ -26,9 +26,13 @@ from nin_onnx.runtimes.references import REFERENCES, agreement, inputs, stored
 from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
 from nin_onnx.runtimes.repro import write_repro
+from nin_onnx.runtimes.saturation import EMULATOR, saturation
 from nin_onnx.runtimes.source import against_source
 
 __all__ = ["evaluate"]
+
+EXACT = "reference"
+"""Without which nothing is believed of a graph in 8 bits: it multiplies in float32, on every processor."""
 
 
 def evaluate(
@@ -87,6 +91,11 @@ def evaluate(
             answers[name] = ask(name, file, feeds, folder / name, conditions)
         yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance, graph_precision)
         rows = judge(answers, yardstick, required=required)
+        known = saturation(
+            file,
+            lambda outputs: ask(EMULATOR, file, {"golden": replace(feeds["golden"], outputs=outputs)}, folder / "8", conditions),
+        )
+        rows = tuple(explained(row, known) for row in rows)
         source = against_source(file, dataset, rows, answers, batch, folder / "source", conditions) if dataset else None
         if problem is None:
             right = references[0] if references else "reference"
@@ -103,6 +112,7 @@ def evaluate(
         golden={"images": len(golden.images), "hash": golden.hash, "problem": problem, "references": references},
         published=figure,
         rows=rows,
+        saturation=known,
         source=source,
         settings={
             "batch": batch,
@@ -112,7 +122,7 @@ def evaluate(
             "tolerance": tolerance,
             "rounds": ROUNDS if speed else None,
         },
-        hardware=hardware(),
+        hardware=hardware() | {"instructions": instructions()},
         versions=versions(("numpy", "onnx")),
     )
 
@@ -125,16 +135,20 @@ def _agreed(
     images = inputs(model, dataset.images.shape[1:] if dataset else None)
     np.save(folder / "golden.npy", images, allow_pickle=False)
     feed = Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)
-    tolerance = allowed(None, precision(model.path))
+    kind = precision(model.path)
+    tolerance = allowed(None, kind)
+    decides = EXACT if kind == "int8" else None
     answers: dict[str, Mapping[str, NDArray[Any]]] = {}
     for name in REFERENCES:
         answer = ask(name, model, {"golden": feed}, folder / name, conditions)
         if answer.outcome == "done" and set(model.outputs) <= answer.feeds["golden"].arrays.keys():
             answers[name] = answer.feeds["golden"].arrays
-            golden, pair, problem = agreement(images, answers, tolerance) if len(answers) > 1 else (None, None, None)
-            if golden and pair and problem is None:
+            if len(answers) < 2:
+                continue
+            golden, pair, problem = agreement(images, answers, tolerance, decides)
+            if problem is None:
                 return golden, pair, None
-    return agreement(images, answers, tolerance)
+    return agreement(images, answers, tolerance, decides)
 
 
 def _feeds(folder: Path, golden: Golden, dataset: Dataset | None, batch: int, model: ModelFile) -> dict[str, Feed]:

@@ -108,5 +108,5 @@ def read_answer(folder: Path) -> Answer | None:
 
 
 def _facts(values: dict[str, Any]) -> Facts:
-    providers = values.pop("providers")
-    return Facts(**values, providers=None if providers is None else tuple(providers))
+    lists = {name: values.pop(name) for name in ("providers", "instructions")}
+    return Facts(**values | {name: None if given is None else tuple(given) for name, given in lists.items()})

@@ -17,10 +17,11 @@ from nin_onnx.runtimes.parity import allowed, compare, defect, margins
 from nin_onnx.runtimes.probes import examine
 from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
+from nin_onnx.runtimes.saturation import Saturation
 from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
 
-__all__ = ["Yardstick", "judge"]
+__all__ = ["Yardstick", "explained", "judge"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,15 @@ def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Coll
             problem = _contradiction(changes, row.facts, rows[first].facts, yardstick)
             rows[name] = replace(_failed(row, problem) if problem else row, label_changes=changes)
     return tuple(rows.values())
+
+
+def explained(row: Row, saturation: Saturation | None) -> Row:
+    """Return `row` with the likely reason, if it failed on a processor on which products of 8-bit numbers saturate."""
+    instructions = (row.facts and row.facts.instructions) or ()
+    saturates = "AVX2" in instructions and not {"VNNI", "AVX-VNNI"} & {*instructions}
+    if row.outcome != "fail" or not saturates or saturation is None or not saturation.moved:
+        return row
+    return _failed(row, f"this processor has no VNNI, and the model {saturation.emulation}")
 
 
 def _contradiction(changes: LabelChanges, facts: Facts | None, others: Facts | None, yardstick: Yardstick) -> str | None:

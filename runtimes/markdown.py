@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from nin_onnx.runtimes.report import Report, Row
+from nin_onnx.runtimes.report import Report, Row, processors
 from nin_onnx.runtimes.speed import speed_notes, speed_table
 
 __all__ = ["markdown"]
@@ -37,9 +37,12 @@ def markdown(report: Report, *, require_reproduced: bool = False, max_error: flo
         lines += ["", *reasons, *asked]
     if speed := speed_table(report):
         lines += ["", *_table(speed), "", *(f"- {_cell(note)}" for note in speed_notes(report))]
+    if report.saturation:
+        lines += ["", *(f"- 8 bits: {_cell(finding)}" for finding in report.saturation.lines())]
     golden = report.golden
     of = f"agreed on by {' and '.join(golden['references'])}" if golden["references"] else "stored with the model"
     lines += ["", f"Golden vectors: {golden['images']} images, {of}. Model: sha256 `{report.model.sha256[:12]}`."]
+    lines += ["", f"Processor: {_cell('; '.join(processors(report)))}."]
     return "\n".join(lines) + "\n"
 
 

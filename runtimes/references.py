@@ -82,13 +82,17 @@ def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any
 
 
 def agreement(
-    images: NDArray[Any], answers: Mapping[str, Mapping[str, NDArray[Any]]], tolerance: float = TOLERANCES["fp32"]
+    images: NDArray[Any],
+    answers: Mapping[str, Mapping[str, NDArray[Any]]],
+    tolerance: float = TOLERANCES["fp32"],
+    indispensable: str | None = None,
 ) -> tuple[Golden, tuple[str, str], str | None]:
     """The first two of `answers` that agree within `tolerance`, as golden vectors, and who they are; the problem where none do.
 
+    `indispensable`: one of them, if it gave an answer: in 8 bits others may share an instruction that saturates.
     Raises `ModelError` where there are fewer than two.
     """
-    pairs = list(combinations(answers, 2))
+    pairs = [pair for pair in combinations(answers, 2) if indispensable not in answers or indispensable in pair]
     if not pairs:
         raise ModelError(
             f"no golden vectors lie beside the model, and to do without takes two of {', '.join(REFERENCES)}: "

@@ -22,6 +22,7 @@ RUNTIMES = {
     "onnxruntime-web": "nin_onnx.runtimes.onnxruntime_node:OnnxRuntimeWeb",
     "chromium": "nin_onnx.runtimes.chromium:Chromium",
     "reference": "nin_onnx.runtimes.reference:Reference",
+    "emulated-avx2": "nin_onnx.runtimes.emulated:EmulatedAvx2",
 }
 """Name -> module:class. The first is what the others' label changes are counted against, where it runs."""
 SHORT = {"cuda": "onnxruntime-cuda", "node": "onnxruntime-node", "web": "onnxruntime-web"}

@@ -1,17 +1,19 @@
 """What `eval` found out: plain data that the table, the JSON and the exit status are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from nin_onnx.machine import in_words
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import Parity
+from nin_onnx.runtimes.saturation import Saturation
 from nin_onnx.statistics import Paired
 from nin_onnx.verdict import Accuracy
 
-__all__ = ["LONGEST", "SCHEMA", "LabelChanges", "Outcome", "Report", "Row", "Source", "Timing"]
+__all__ = ["LONGEST", "SCHEMA", "LabelChanges", "Outcome", "Report", "Row", "Source", "Timing", "processors"]
 
 SCHEMA = 1
 """Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
@@ -97,6 +99,8 @@ class Report:
     settings: Mapping[str, Any]
     hardware: Mapping[str, Any]
     versions: Mapping[str, str]
+    saturation: Saturation | None = None
+    """Of a graph that multiplies 8-bit numbers."""
     source: Source | None = None
     """Of a variant in another precision, where there is a data set."""
 
@@ -138,3 +142,13 @@ class Report:
         values = asdict(self)
         values["model"]["path"] = str(self.model.path)
         return {"schema": SCHEMA, **values}
+
+
+def processors(report: Report) -> Iterator[str]:
+    """Yield the processor and what it has, then the runtimes that had something else."""
+    hardware = report.hardware
+    yield f"{hardware['processor']}: {in_words(hardware['instructions'])}"
+    for row in report.rows:
+        own = row.facts.instructions if row.facts else None
+        if own is not None and own != hardware["instructions"]:
+            yield f"{row.runtime} had {in_words(own)}"

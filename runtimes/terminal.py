@@ -6,7 +6,7 @@ from textwrap import wrap
 import click
 
 from nin_onnx.printable import printable
-from nin_onnx.runtimes.report import Report, Row
+from nin_onnx.runtimes.report import Report, Row, processors
 from nin_onnx.runtimes.speed import speed_notes, speed_table
 
 __all__ = ["table"]
@@ -48,6 +48,10 @@ def _head(report: Report) -> Iterator[str]:
     if report.published:
         figure = report.published
         yield _fact("paper", f"{figure.error:.2f} % test error", f"{figure.method}, {figure.place}{_verdict(report)}")
+    yield from _wrapped("cpu", *processors(report))
+    if report.saturation:
+        for finding in report.saturation.lines():
+            yield from _wrapped("8 bits", finding)
 
 
 def _verdict(report: Report) -> str:
@@ -131,6 +135,13 @@ def _foot(report: Report, unmet: tuple[str, ...]) -> Iterator[str]:
     else:
         agreement = f"{passed} runtime{'s' if passed > 1 else ''} gave the network's own answers"
         yield click.style(f"PASS: {agreement}{f'; {skipped} skipped' if skipped else ''}", fg="green", bold=True)
+
+
+def _wrapped(name: str, *facts: str) -> Iterator[str]:
+    """Yield facts that may need more than one line."""
+    lines = wrap(printable("; ".join(facts)), WIDTH - 8, break_on_hyphens=False)
+    for at, line in enumerate(lines):
+        yield _fact("" if at else name, line)
 
 
 def _fact(name: str, *facts: str) -> str:

@@ -8,17 +8,18 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 
-from nin_onnx.machine import peak_memory
-from nin_onnx.runtimes.contract import Runtime, Unusable
+from nin_onnx.machine import instructions, peak_memory
+from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
 from nin_onnx.runtimes.job import Answer, Feed, Job, Outputs, read_job, write_answer
 from nin_onnx.runtimes.registry import import_runtime
 
-__all__ = ["follow", "load", "main", "outcome"]
+__all__ = ["facts", "follow", "load", "main", "outcome"]
 
 
 def main(folder: Path) -> None:
@@ -50,7 +51,13 @@ def work(job: Job) -> Answer:
     """Load the runtime, run every feed, and ask what ran, if anything did."""
     runtime = load(job)
     feeds = {name: run(runtime, feed) for name, feed in job.feeds.items()}
-    return Answer("done", facts=runtime.facts() if feeds else None, feeds=feeds, memory=peak_memory())
+    return Answer("done", facts=facts(runtime) if feeds else None, feeds=feeds, memory=peak_memory())
+
+
+def facts(runtime: Runtime) -> Facts:
+    """What ran, and the instruction sets that it had if that was the CPU."""
+    found = runtime.facts()
+    return replace(found, instructions=instructions()) if found.device == "cpu" else found
 
 
 def run(runtime: Runtime, feed: Feed) -> Outputs:

@@ -10,6 +10,7 @@ EXPECTED_SKIPS = (
     "no NVIDIA GPU",
     "no limit of memory can be set",
     "no bfloat16 in this processor",
+    "no x86-64 processor",
     "no small disk can be mounted",
     "no /proc/cpuinfo",
 )

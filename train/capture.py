@@ -15,7 +15,7 @@ Update = Callable[[Tensor], Answer]
 
 WARM_UP = 3  # updates before the capture: libraries choose their algorithms then, and take their memory
 NOISE = 2.0  # how much farther from float32 than the plain step a momentum may be: both round to bf16
-LEAST_NOISE = 0.05  # of a step: what two orders of the same sums may differ by; another batch or mask is farther by far
+LEAST_NOISE = 0.01  # of a step: what two orders of the same sums may differ by; another batch or mask is farther by far
 LENGTH_TOLERANCE = 0.25  # of a step's length: Muon makes noise as long as the rest, so that directions say little
 
 

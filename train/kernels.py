@@ -68,6 +68,7 @@ def patches(images: Tensor, rows: Tensor, key: Tensor, out: Tensor, kernel: int,
     In the order kernel row, kernel column, channel; zeros up to `width`. Images are cropped by at most `crop` and flipped first,
     as `augmentation` does by the same `key` [].
     """
+    assert images.is_contiguous()
     _, channels, height, width = images.shape
     places, columns = len(rows) * height * width, out.shape[1]
     _patches[(triton.cdiv(places, 64),)](

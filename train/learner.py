@@ -88,7 +88,7 @@ class Learner:
         images, self.labels = examples
         if self.preprocess_once:
             with torch.no_grad():
-                images = torch.cat([self.preprocessing(part) for part in images.split(1000)])
+                images = torch.cat([self.preprocessing(part).contiguous() for part in images.split(1000)])
         self.images = images
 
     def begin(self, seed: int) -> None:

@@ -20,7 +20,7 @@ from nin_onnx.golden import FOLDER, INT8_PLACES, read_golden
 
 __all__ = ["zoo"]
 
-TOLERANCES = {"fp32": TOLERANCE, "fp16": 5e-3, "int8": 1e-2}
+TOLERANCES = {"fp32": TOLERANCE, "fp16": 5e-3, "int8": 8e-3}
 """As eval has them: int8 is exact but for sums that fall on the other side of a step."""
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict
 import click
 
 from nin_onnx.commands.options import json_option, print_json
+from nin_onnx.machine import in_words
+from nin_onnx.printable import printable
 from nin_onnx.runtimes import npm
 
 __all__ = ["doctor"]
@@ -24,16 +26,21 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
     """Tell of every runtime whether it runs on this machine, in which version, and the command that helps where it does not.
 
     Each loads a small model that ships, in a process of its own: what is installed may still not start. With MODEL, an ONNX
-    file, a folder or a shipped name as for `nin-onnx eval`, it is that: an IR version or an opset that is too new shows.
+    file, a folder or a shipped name as for `nin-onnx eval`, it is that: an IR version or an opset that is too new shows,
+    and of one in 8 bits whether its products could saturate, and whether they do on its golden vectors or on made inputs.
     """
     from nin_onnx import models
     from nin_onnx.runtimes.diagnosis import diagnose
+    from nin_onnx.runtimes.model import read_model
+    from nin_onnx.runtimes.saturation import saturation_alone
 
     for package in packages:
         npm.install(package)
-    found = diagnose(models.find(model) if model else None)
+    path = models.find(model) if model else None
+    found = diagnose(path)
+    saturation = saturation_alone(read_model(path)) if path else None
     if as_json:
-        print_json(asdict(found))
+        print_json({**asdict(found), "saturation": asdict(saturation) if saturation else None})
         return
     width = max(len(one.runtime) for one in found.runtimes)
     for one in found.runtimes:
@@ -41,9 +48,11 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
         reason = f"{one.reason}: {one.install}" if one.install else one.reason
         click.echo(f"{one.runtime:<{width}}  {state}  {(one.version or 'version not told') if one.usable else reason}")
     click.echo()
-    click.echo(f"{'processor':<{width}}  {found.processor}: {', '.join(found.features) or 'it tells no feature that matters'}")
+    click.echo(f"{'processor':<{width}}  {found.processor}: {in_words(found.features)}")
     click.echo(f"{'NVIDIA driver':<{width}}  {found.driver or 'none'}")
     if found.providers:
         click.echo(f"{'providers':<{width}}  {', '.join(found.providers)}")
+    for finding in saturation.lines() if saturation else ():
+        click.echo(printable(f"{'8 bits':<{width}}  {finding}"))
     for clash in found.clashes:
         click.echo(f"{'clash':<{width}}  {click.style(clash, fg='red')}")

@@ -45,7 +45,7 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
     "runtimes",
     multiple=True,
     metavar="NAME",
-    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all but openvino-bf16]",
+    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all but openvino-bf16 and emulated-avx2]",
 )
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.  [default: all; reference: 1000]"

@@ -1,4 +1,4 @@
-"""`nin-onnx show`: what a model file says about itself, and its layers; nothing runs it."""
+"""`nin-onnx show`: what a model file says about itself, and its layers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -30,7 +30,8 @@ def show(model: str, as_json: bool) -> None:
     """Show what MODEL says about itself, and its layers with shapes, parameters and multiply-adds for one image.
 
     MODEL is a shipped name, an .onnx file, a model's folder or an exported run; of a model from elsewhere, what its graph tells.
-    No runtime is needed. What comes before the network's first layer counts as preprocessing.
+    No runtime is needed: a graph whose 8-bit products could saturate is tried in an emulation, for a minute at most. What comes
+    before the network's first layer counts as preprocessing.
     """
     import onnx
 
@@ -38,6 +39,7 @@ def show(model: str, as_json: bool) -> None:
     from nin_onnx.card import CARD_KEY
     from nin_onnx.layers import graph_layers
     from nin_onnx.runtimes.model import read_model
+    from nin_onnx.runtimes.saturation import saturation_alone
 
     path = models.find(model)
     facts = read_model(path)
@@ -54,16 +56,21 @@ def show(model: str, as_json: bool) -> None:
     }
     inputs = [_value(value) for value in graph_inputs(graph.graph)]
     outputs = [_value(value) for value in graph.graph.output]
+    saturation = saturation_alone(facts)
     if as_json:
         about = {"file": str(path), "bytes": facts.size, "sha256": facts.sha256, "opset": facts.opset, "ir": facts.ir}
         metadata = {entry.key: entry.value for entry in graph.metadata_props if entry.key != CARD_KEY}
         rows = {"preprocessing": [asdict(layer) for layer in layers[:first]], "layers": [asdict(layer) for layer in network]}
         told = {"card": asdict(card) if card else None, "metadata": metadata, "inputs": inputs, "outputs": outputs}
+        told |= {"saturation": asdict(saturation) if saturation else None}
         print_json({**about, **told, **rows, "totals": totals})
         return
     size = f"{facts.size / 1e6:,.1f} MB" if facts.size >= 1e5 else f"{facts.size:,} bytes"
     file = f"{path}, {size}, opset {facts.opset}, IR {facts.ir}, sha256 {facts.sha256[:12]}"
     _print_lines([("file", file), *(("input", one) for one in inputs), *(("output", one) for one in outputs)])
+    if saturation:
+        click.echo()
+        _print_lines([("8 bits" if at == 0 else "", finding) for at, finding in enumerate(saturation.lines())])
     click.echo()
     _print_lines(_card_lines(card) if card else [("card", "none: the model is from elsewhere")])
     click.echo()
@@ -99,7 +106,7 @@ def _value(value: "onnx.ValueInfoProto") -> str:
 
 
 def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
-    from nin_onnx.card import listed
+    from nin_onnx.card import listed, processor
     from nin_onnx.paper import published
     from nin_onnx.verdict import judge
 
@@ -122,6 +129,13 @@ def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
             verdict = judge(test["errors"], test["images"], test, figure)
             how = "" if card.recipe == card.experiment else ", not by its protocol"
             yield "paper", f"{figure.error:.2f} %, {figure.method}, {figure.place}" + (f": {verdict}{how}" if verdict else "")
+    if card.comparison:
+        one = card.comparison
+        yield (
+            f"in {card.precision}",
+            f"{one['errors']:,} errors of {one['images']:,} test images, {one['net']:+,} net, {one['label_changes']:,} labels "
+            f"changed; {one['runtime']} on {processor(one)}",
+        )
     data = card.dataset
     known = [str(data["name"])] if "name" in data else []
     known += [f"{data['images']:,} images"] if "images" in data else []

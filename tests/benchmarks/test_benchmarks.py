@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from nin_onnx.train import device
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,12 +35,36 @@ def number(text: str) -> float:
     return float(found.replace(",", ""))
 
 
+BRIEFLY = ("--device", "cpu", "--rounds", "1", "--steps", "1")
+WITHOUT_BF16 = """
+import runpy, sys
+from nin_onnx.train import device
+device._cpu_has_bf16 = lambda: False
+sys.path.insert(0, str(sys.argv[1]).rpartition("/")[0])
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_the_training_loops_stand_beside_ours_with_their_ratio() -> None:
-    table = {row[0]: row for row in rows(printed("training.py", "--device", "cpu", "--rounds", "1", "--steps", "1"))}
+    text = printed("training.py", *BRIEFLY)
+    table = {row[0]: row for row in rows(text)}
     ours = number(table["nin-onnx"][1])
-    for name in ("plain", "plain, bf16"):
+    bf16 = device.precision("auto", torch.device("cpu")) == torch.bfloat16
+    assert ("Left out: plain, bf16" in text) is not bf16
+    for name in ("plain", "plain, bf16") if bf16 else ("plain",):
         speed, ratio = number(table[name][1]), number(table[name][3])
         assert ours / speed == pytest.approx(ratio, abs=0.01 + ratio / speed)  # images/s are printed whole
+
+
+def test_what_a_processor_without_bf16_would_have_to_emulate_is_left_out_and_named() -> None:
+    script = str(ROOT / "benchmarks" / "training.py")
+    command = [sys.executable, "-c", WITHOUT_BF16, script, *BRIEFLY]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in rows(done.stdout)][2:] == ["plain", "nin-onnx"]
+    assert "(bfloat16)" not in done.stdout
+    assert "Left out: plain, bf16. The cpu has no bfloat16" in done.stdout
 
 
 def test_every_form_is_measured_at_every_batch_and_the_fp32_graph_is_once_as_fast_as_itself() -> None:

@@ -39,13 +39,24 @@ TEST = {
     "low": 0.44,
     "high": 0.74,
 }
+COMPARISON = {
+    "errors": 60,
+    "net": 3,
+    "label_changes": 9,
+    "images": 10_000,
+    "runtime": "ONNX Runtime 1.32.0",
+    "processor": "AMD EPYC",
+    "instructions": ["AVX2"],
+}
 
 
 def empty_model() -> onnx.ModelProto:
     return helper.make_model(helper.make_graph([], "empty", [], []))
 
 
-@pytest.mark.parametrize("card", [CARD, replace(CARD, test=TEST, fit="crop"), replace(CARD, dataset={})])
+@pytest.mark.parametrize(
+    "card", [CARD, replace(CARD, test=TEST, fit="crop"), replace(CARD, dataset={}), replace(CARD, comparison=COMPARISON)]
+)
 def test_a_card_comes_back_from_the_file_as_it_went_in(card: Card, tmp_path: Path) -> None:
     model = empty_model()
     write_card(model, card)
@@ -72,7 +83,8 @@ def test_a_card_is_one_line_of_json_that_needs_no_nin_onnx() -> None:
     write_card(model, CARD)
     (text,) = (entry.value for entry in model.metadata_props if entry.key == CARD_KEY)
     assert "\n" not in text
-    assert json.loads(text) == asdict(CARD) | {"labels": ["0", "1", "zwölf"], "preprocessing": ["scale", "mean_image"]}
+    expected = {key: value for key, value in asdict(CARD).items() if key != "comparison"}  # of which there is none
+    assert json.loads(text) == expected | {"labels": ["0", "1", "zwölf"], "preprocessing": ["scale", "mean_image"]}
 
 
 @pytest.mark.parametrize(("channels", "pixels"), [(1, "Gray8"), (3, "Rgb8")])
@@ -157,6 +169,10 @@ def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
         {"test": TEST | {"error": "0.57"}},
         {"test": TEST | {"errors": 10_001}},
         {"test": TEST | {"images": 0, "errors": 0}},
+        {"comparison": 3},
+        *({"comparison": {key: value for key, value in COMPARISON.items() if key != lacking}} for lacking in COMPARISON),
+        {"comparison": COMPARISON | {"net": "3"}},
+        {"comparison": COMPARISON | {"instructions": [2]}},
     ],
 )
 def test_a_card_with_a_value_that_no_reader_could_print_is_an_error(wrong: dict[str, object]) -> None:

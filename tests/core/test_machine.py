@@ -85,3 +85,30 @@ def test_cores_are_those_that_this_process_may_use() -> None:
         assert machine.hardware()["cores"] == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("features", "words", "expected"),
+    [
+        ("AVX2 AVX512F AVX512VNNI VAES", "avx2 avx512f avx512_vnni", ("AVX2", "AVX-512", "VNNI")),
+        ("AVX2 AVX512F VAES", "avx_vnni amx_bf16 amx_int8", ("AVX2", "AVX-512", "AVX-VNNI", "AMX (bfloat16)", "AMX (int8)")),
+        ("AVX2", "avx2 avx512f avx512_vnni avx_vnni amx_int8 amx_bf16 vaes", ("AVX2",)),  # emulated on a host that has more
+        ("ASIMD ASIMDDP SVE", "i8mm", ("NEON", "NEON dotprod", "NEON i8mm", "SVE")),
+        ("ASIMD", "asimddp i8mm", ("NEON",)),
+        ("SSE2", "", ()),
+    ],
+)
+def test_instruction_sets_are_what_the_processor_says_and_no_more(
+    features: str, words: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {words}\n")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "_numpy_features", lambda: dict.fromkeys(features.split(), True))
+    assert machine.instructions() == expected
+
+
+@pytest.mark.skipif(not machine.CPUINFO.exists(), reason="no /proc/cpuinfo")
+def test_they_are_those_that_linux_knows_of() -> None:
+    words = set(machine.CPUINFO.read_text().split())
+    known = {"AVX2": "avx2", "AVX-512": "avx512f", "VNNI": "avx512_vnni", "AVX512-BF16": "avx512_bf16", "NEON dotprod": "asimddp"}
+    assert {name for name in machine.instructions() if name in known} == {name for name, word in known.items() if word in words}

@@ -63,7 +63,9 @@ def test_a_shipped_readme_is_what_its_card_says(name: str) -> None:
     model = onnx.load(models.FOLDER / name / "model.onnx")
     card = read_card(model)
     assert card is not None
-    expected = render(card, "class_maps" in {value.name for value in model.graph.output})
+    int8 = read_card(onnx.load(models.FOLDER / name / "int8" / "model.onnx"))
+    assert int8 is not None
+    expected = render(card, "class_maps" in {value.name for value in model.graph.output}, {"int8": int8})
     assert (models.FOLDER / name / "README.md").read_text(encoding="utf-8") == expected
 
 

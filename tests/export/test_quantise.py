@@ -35,7 +35,7 @@ def test_weights_are_signed_symmetric_and_have_a_scale_for_each_channel(
         weight, scale = tensors[f"{name}.weight_quantized"], tensors[f"{name}.weight_scale"]
         assert (weight.dtype, scale.shape, weight.shape) == (np.dtype(np.int8), weight.shape[:1], sources[f"{name}.weight"].shape)
         assert not tensors[f"{name}.weight_zero_point"].any()
-        assert np.abs(weight).max() == 127  # all 8 bits
+        assert np.abs(weight).max() == 64  # 7 bits, so that sums of two products stay within 16
         wide = scale[:, None, None, None]
         assert np.abs(weight * wide - sources[f"{name}.weight"]).max() <= scale.max() * 0.501
 

@@ -1,5 +1,7 @@
 """Variants of a run, from the training images to the folders that `eval` judges."""
 
+import json
+import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -7,17 +9,20 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from nin_onnx import data
 from nin_onnx.card import read_card
 from nin_onnx.commands.export import export
 from nin_onnx.data import Dataset
 from nin_onnx.errors import DataError, ExportError, MissingExtraError
 from nin_onnx.export import Export, export_run, exporter, material, variant
 from nin_onnx.golden import read_golden
+from nin_onnx.machine import instructions
 from nin_onnx.runtimes import evaluate
 from nin_onnx.train.checkpoint import load_classifier, save_classifier
 from nin_onnx.variants import FLOAT_INPUT, UINT8_INPUT, planar
@@ -101,6 +106,49 @@ def test_the_card_of_int8_says_how_the_ranges_were_found(exported_variants: Expo
     assert calibration["label_changes"][calibration["method"]] == min(calibration["label_changes"].values())
     facts = {"images": 240, "seed": 0, "validation_images": 60, "validation_trained_on": True}
     assert {name: calibration[name] for name in facts} == facts
+
+
+def test_the_card_of_a_variant_tells_what_it_changes_on_the_test_images_and_on_which_processor(
+    trained: Path, known: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested = replace(known, split="test")
+    run = shutil.copytree(trained, tmp_path / "run")
+    test = tested.describe() | {"errors": 0, "error": 0.0, "low": 0.0, "high": 1.3}
+    (run / "summary.json").write_text(json.dumps({"test": test}))
+    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: known)
+    monkeypatch.setattr(data, "load", lambda name, split, data_dir: tested)
+    found = _all(run, precisions=("int8",), inputs=("uint8",))
+    (one,) = found.variants
+    told = one.card.comparison
+    assert told
+    session = onnxruntime.InferenceSession(one.model, providers=["CPUExecutionProvider"])
+    labels = session.run(["logits"], {"images": tested.images})[0].argmax(1)
+    changes = int(np.count_nonzero(labels != tested.labels))  # which are the network's own
+    assert (told["errors"], told["net"], told["label_changes"], told["images"]) == (changes, changes, changes, 300)
+    assert (told["runtime"], tuple(told["instructions"])) == (f"ONNX Runtime {onnxruntime.__version__}", instructions())
+    text = (found.model.parent / "README.md").read_text(encoding="utf-8")
+    assert f"| `int8/` | {changes} of 300 | {changes:+} | {changes} | ONNX Runtime {onnxruntime.__version__} on " in text
+
+
+def test_without_the_test_images_it_tells_nothing_of_them(exported_variants: Export) -> None:
+    assert {one.card.comparison for one in exported_variants.variants} == {None}
+    assert "## Variants" not in (exported_variants.model.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("_at_hand", "quick_export")
+def test_an_export_that_could_saturate_is_refused_with_the_layer(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxruntime import quantization
+
+    honest = quantization.quantize_static
+    monkeypatch.setattr(quantization, "quantize_static", lambda *given, **how: honest(*given, **how | {"reduce_range": False}))
+    with pytest.raises(
+        ExportError,
+        match=r"'int8' could saturate at the layer 'conv1' \(Conv\), .* 32,767: .* leave --variant int8 out$",
+    ):
+        _all(trained, out=tmp_path / "out", precisions=("int8",))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_variant_with_float_input_gives_the_golden_answers_of_the_other(exported_variants: Export) -> None:

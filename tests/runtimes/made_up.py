@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
+import onnx.numpy_helper
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.contract import Facts, Unusable
@@ -357,3 +360,18 @@ class CompilesToBf16(OpenVino):
 class CompilesInPartToBf16(OpenVino):
     def computed_in(self) -> set[str]:
         return {"f32", "bf16"}
+
+
+class EmulatesBf16(Healthy):
+    """Weights rounded to the 8 significant bits of bfloat16, as OpenVINO has them on processors that multiply in it."""
+
+    def load(self, model: Path, threads: int) -> None:
+        graph = onnx.load(model)
+        for tensor in graph.graph.initializer:
+            value = onnx.numpy_helper.to_array(tensor).astype(ml_dtypes.bfloat16).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+        onnx.save(graph, "bf16.onnx")
+        super().load(Path("bf16.onnx"), threads)
+
+    def facts(self) -> Facts:
+        return replace(super().facts(), precision="bf16")

@@ -10,24 +10,12 @@ import pytest
 from click.testing import CliRunner
 from onnx import helper
 
+from nin_onnx import models
 from nin_onnx.cli import cli
+from nin_onnx.machine import instructions
 from nin_onnx.runtimes import RUNTIMES, diagnosis
 from nin_onnx.runtimes.diagnosis import diagnose
 from nin_onnx.runtimes.registry import runtime
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """A machine with these words in its /proc/cpuinfo, and this driver."""
-
-    def pretend(words: str, driver: str | None = None) -> None:
-        (tmp_path / "cpuinfo").write_text(f"flags : {words}\n")
-        monkeypatch.setattr(diagnosis, "CPUINFO", tmp_path / "cpuinfo")
-        monkeypatch.setattr(diagnosis, "DRIVER", tmp_path / "version")
-        if driver:
-            (tmp_path / "version").write_text(driver)
-
-    return pretend
 
 
 @pytest.fixture
@@ -58,27 +46,22 @@ def test_an_absent_package_has_its_reason_and_its_command(monkeypatch: pytest.Mo
     assert state.install == "pip install 'nin-onnx[runtimes]'"
 
 
-@pytest.mark.parametrize(
-    ("words", "features"),
-    [
-        ("fpu avx2 avx512f avx512_vnni", ("AVX2", "AVX512", "VNNI")),
-        ("avx2 amx_bf16 amx_int8", ("AVX2", "AMX (bfloat16)", "AMX (int8)")),
-        ("fp asimddp sve", ("dot product", "SVE")),
-        ("fpu sse2", ()),
-    ],
-)
-def test_the_features_of_the_processor_that_matter_are_named(
-    machine: Callable[..., None], only: Callable[..., None], words: str, features: tuple[str, ...]
-) -> None:
+def test_the_processors_instruction_sets_are_named(only: Callable[..., None]) -> None:
     only()
-    machine(words)
-    assert diagnose().features == features
+    assert diagnose().features == instructions()
 
 
-def test_the_driver_is_named_in_its_own_words(machine: Callable[..., None], only: Callable[..., None]) -> None:
+def test_the_driver_is_named_in_its_own_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, only: Callable[..., None]) -> None:
     only()
-    machine("avx2", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1\nGCC version: 12\n")
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1\nGCC version: 12\n")
+    monkeypatch.setattr(diagnosis, "DRIVER", tmp_path / "version")
     assert diagnose().driver == "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1"
+
+
+def test_a_runtime_for_8_bits_alone_is_usable_though_the_model_on_trial_has_none(only: Callable[..., None]) -> None:
+    only("emulated-avx2")
+    assert [state.usable for state in diagnose().runtimes] == [True]
+    assert [state.usable for state in diagnose(models.find("nin-digits")).runtimes] == [False]
 
 
 def test_two_packages_of_onnx_runtime_clash(monkeypatch: pytest.MonkeyPatch, only: Callable[..., None]) -> None:

@@ -273,7 +273,7 @@ def test_ci_installs_what_is_missing_and_knows_a_browser_by_every_name_that_we_d
         command = ["/bin/bash", "-euc", f'apt-get() {{ echo "$@"; }}\n{step}']
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
-    assert "nodejs npm chromium" in asked()
-    for program in ("node", "npm", name):
+    assert "nodejs npm chromium qemu-user" in asked()
+    for program in ("node", "npm", name, "qemu-x86_64", "qemu-aarch64"):
         (tmp_path / program).touch(mode=0o755)
     assert asked() == ""

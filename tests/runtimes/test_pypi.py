@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
+from nin_onnx.machine import instructions
 from nin_onnx.runtimes import evaluate
 from nin_onnx.runtimes.contract import Facts, Unusable
 from nin_onnx.runtimes.parity import FAST_CONVOLUTION, TOLERANCES
@@ -28,8 +29,7 @@ PACKAGES = {
     "ncnn": ("ncnn", "pnnx"),
     "mnn": ("mnn",),
 }
-CPUINFO = Path("/proc/cpuinfo")
-BFLOAT16 = CPUINFO.exists() and not {"amx_bf16", "avx512_bf16"}.isdisjoint(CPUINFO.read_text().split())
+BFLOAT16 = not {"AMX (bfloat16)", "AVX512-BF16"}.isdisjoint(instructions())
 MODULES = {"opencv-python-headless": "cv2", "mnn": "MNN"}
 
 Writer = Callable[..., Path]
@@ -90,6 +90,15 @@ def test_without_its_package_the_extra_that_brings_it_is_named(monkeypatch: pyte
 def test_openvino_asked_for_bfloat16_tells_it_and_is_judged_by_it(tiny_model: Writer) -> None:
     assert not runtime("openvino-bf16").by_default
     (row,) = evaluate(tiny_model(), runtimes=["openvino-bf16"]).rows
+    assert row.facts
+    assert row.parity
+    assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", TOLERANCES["bf16"])
+    assert row.parity.worst
+    assert row.parity.worst > TOLERANCES["fp32"]
+
+
+def test_arithmetic_in_bfloat16_is_judged_by_it_on_whatever_processor(tiny_model: Writer, made_up: Callable[[str], str]) -> None:
+    (row,) = evaluate(tiny_model(), runtimes=[made_up("EmulatesBf16")]).rows
     assert row.facts
     assert row.parity
     assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", TOLERANCES["bf16"])

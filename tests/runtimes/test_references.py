@@ -66,6 +66,19 @@ def test_the_first_two_that_agree_are_believed_and_the_third_is_judged(tmp_path:
     np.testing.assert_array_equal(golden.outputs["y"], right)
 
 
+def test_two_that_agree_are_not_believed_against_the_indispensable_one() -> None:
+    images, right = np.zeros((2, 1), np.float32), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    answers = {"a": {"y": right + 1}, "exact": {"y": right}, "b": {"y": right + 1}}
+    _, pair, problem = agreement(images, answers, indispensable="exact")
+    assert "exact" in pair
+    assert (problem or "").startswith("no two references agree; they differ: a and exact by ")
+    golden, pair, problem = agreement(images, answers | {"c": {"y": right}}, indispensable="exact")
+    assert (pair, problem) == (("exact", "c"), None)
+    np.testing.assert_array_equal(golden.outputs["y"], right)
+    del answers["exact"]
+    assert agreement(images, answers, indispensable="exact")[1:] == (("a", "b"), None)  # it gave no answer
+
+
 def test_references_that_disagree_let_nothing_pass(
     tiny_model: Writer, made_up: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:

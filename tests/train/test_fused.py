@@ -11,9 +11,13 @@ from torch.nn import functional
 
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.train import fused
+from nin_onnx.train import recipe as recipes
 from nin_onnx.train.augmentation import augment, draw
+from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.dropout import SeededDropout
+from nin_onnx.train.examples import Examples
 from nin_onnx.train.fused import FusedNetwork, Pooling
+from nin_onnx.train.learner import Learner
 from nin_onnx.train.network import Network, channels_last
 from nin_onnx.train.recipe import Augmentation
 
@@ -153,3 +157,32 @@ def test_a_fused_network_gives_the_answers_and_gradients_of_its_modules(name: st
     truth = [expected.detach(), *torch.autograd.grad(expected, list(exact.parameters()), noise(*answer.shape, seed=3).double())]
     assert len(names) == len(found) - 1
     assert_near(found, truth)
+
+
+@pytest.mark.parametrize("name", ["cifar10-augmented-modern", "mnist"])
+def test_a_fused_update_of_a_learner_has_the_gradients_of_the_plain_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the preprocessing leaves the images in memory."""
+    recipe = recipes.load(name, ["train.precision=fp32", "train.micro_batch=3"])
+    channels, height, width = recipe.table().input
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, height, width, channels), dtype=torch.uint8, generator=generator)
+    classifier = build_classifier(recipe)
+    classifier.preprocessing.fit(images)
+    learner = Learner(recipe, classifier, DEVICE, deterministic=True)
+    learner.capture(lambda line: None)
+    learner.begin(1)
+    learner.learn_from(Examples(images.to(DEVICE), torch.arange(4, device=DEVICE)))
+    learner.augmentation_key.fill_(KEYS[1])
+    for key in learner.keys:
+        key.fill_(KEYS[2])
+    monkeypatch.setattr(learner, "_move", lambda: None)
+    learner.network.train()
+    found = []
+    for update in (learner._fused_update, learner._exact_update):
+        learner.network.zero_grad()
+        loss, wrong = update(torch.tensor([3, 0], device=DEVICE))
+        gradients = [parameter.grad.clone() for parameter in learner.network.parameters() if parameter.grad is not None]
+        found.append([loss.detach(), wrong, *gradients])
+    assert len(found[0]) == 2 + len(list(learner.network.parameters()))
+    for one, other in zip(*found, strict=True):
+        assert float((one - other).float().norm()) <= 1e-4 * float(other.float().norm())

@@ -113,7 +113,7 @@ class Optimizer:
     kind: Literal["sgd", "muon"] = "sgd"
     """`sgd`: stochastic gradient descent with momentum, the paper's. `muon`: weights of convolutions and fully connected
     layers, first and last too, as matrices [outputs, everything else], move by their Nesterov momentum made orthogonal, at
-    the rate × √max(1, outputs / everything else) (Jordan et al. 2024, `torch.optim.Muon`, in bf16 whatever `precision` is);
+    the rate × √max(1, outputs / everything else) (Jordan et al. 2024, as `torch.optim.Muon`; in bf16 whatever `precision` is);
     all others as with `sgd`."""
     momentum: Share = 0.9
     weight_decay: NotNegative = 1e-4

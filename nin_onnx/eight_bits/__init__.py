@@ -1,0 +1,5 @@
+"""Products of 8-bit numbers: where a graph has them, whether their sums can leave 16 bits, and what comes of it if they do."""
+
+from nin_onnx.eight_bits.bound import HIGHEST, LOWEST, Bound, bounds
+
+__all__ = ["HIGHEST", "LOWEST", "Bound", "bounds"]

@@ -1,0 +1,139 @@
+"""Brings every operator that multiplies 8-bit numbers to one form: DequantizeLinear on both sides of a float operator.
+
+Rules, `x` and `w` being the two factors:
+
+1. QLinearConv, QLinearMatMul, com.microsoft.QGemm      DequantizeLinear(x), (w), (bias) → Conv, MatMul, Gemm → QuantizeLinear
+2. ConvInteger, MatMulInteger                           the same with scales of 1 → Conv, MatMul → Cast to int32
+3. com.microsoft.MatMulIntegerToFloat                   DequantizeLinear(x), (w) → MatMul → Add
+4. com.microsoft.DynamicQuantizeMatMul                  DynamicQuantizeLinear(x) first, then as 3
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["as_qdq", "in_8_bits"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which input of an operator is what, by position; None where it has none."""
+
+    float_form: str
+    x: tuple[int, int | None, int | None]
+    """The factor itself, its scale, its zero point."""
+    w: tuple[int, int | None, int | None]
+    bias: int | None = None
+    y: tuple[int, int] | None = None
+    """Scale and zero point of the result."""
+    integer_bias: bool = False
+    """Whether the bias is an int32 in the scale of the products."""
+
+
+FORMS: Mapping[str, Form] = MappingProxyType(
+    {
+        "QLinearConv": Form("Conv", (0, 1, 2), (3, 4, 5), 8, (6, 7), integer_bias=True),
+        "QLinearMatMul": Form("MatMul", (0, 1, 2), (3, 4, 5), None, (6, 7)),
+        "QGemm": Form("Gemm", (0, 1, 2), (3, 4, 5), 6, (7, 8), integer_bias=True),
+        "ConvInteger": Form("Conv", (0, None, 2), (1, None, 3)),
+        "MatMulInteger": Form("MatMul", (0, None, 2), (1, None, 3)),
+        "MatMulIntegerToFloat": Form("MatMul", (0, 2, 4), (1, 3, 5), 6),
+        "DynamicQuantizeMatMul": Form("MatMul", (0, None, None), (1, 2, 3), 4),
+    }
+)
+"""Operator -> how it is read. The names of ONNX's own and of ONNX Runtime's do not meet."""
+
+
+def in_8_bits(model: "onnx.ModelProto") -> bool:
+    """Return whether `model` has an operator that multiplies 8-bit numbers, or may stand beside one that does."""
+    return any(node.op_type in FORMS or node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
+def as_qdq(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Return a copy of `model` in which float operators between DequantizeLinear stand for those of `FORMS`."""
+    import onnx
+
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    writer = _Writer(result)
+    nodes = [new for node in model.graph.node for new in writer.rewritten(node)]
+    del result.graph.node[:]
+    result.graph.node.extend(nodes)
+    return result
+
+
+@dataclass
+class _Writer:
+    """Makes nodes with names that are not in use."""
+
+    model: "onnx.ModelProto"
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        graph = self.model.graph
+        self.used = {name for node in graph.node for name in (*node.input, *node.output)}
+        self.used |= {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+        self.sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+    def rewritten(self, node: "onnx.NodeProto") -> Iterable["onnx.NodeProto"]:
+        """Yield what stands for `node`: itself, or the nodes of its rule."""
+        from onnx import TensorProto, helper
+
+        form = FORMS.get(node.op_type)
+        if form is None:
+            yield node
+            return
+        given = [*node.input, *[""] * 9]
+        x, x_scale, x_zero = (given[at] if at is not None else "" for at in form.x)
+        if node.op_type == "DynamicQuantizeMatMul":
+            x, source = self.fresh(), x
+            x_scale, x_zero = self.fresh(), self.fresh()
+            yield helper.make_node("DynamicQuantizeLinear", [source], [x, x_scale, x_zero])
+        w, w_scale, w_zero = (given[at] if at is not None else "" for at in form.w)
+        settings = {part.name: helper.get_attribute_value(part) for part in node.attribute}
+        x_scale, w_scale = x_scale or self.one(), w_scale or self.one()
+        axis = 0 if form.float_form == "Conv" or settings.get("transB") else -1
+        operands = []
+        for factor, scale, zero, along in ((x, x_scale, x_zero, 1), (w, w_scale, w_zero, axis)):
+            operands.append(self.fresh())
+            yield helper.make_node("DequantizeLinear", [factor, scale, *[zero] * bool(zero)], operands[-1:], axis=along)
+        bias = given[form.bias] if form.bias is not None else ""
+        if bias and form.integer_bias:
+            product, bias = self.fresh(), self.fresh()
+            yield helper.make_node("Mul", [x_scale, w_scale], [product])
+            yield helper.make_node("DequantizeLinear", [given[form.bias or 0], product], [bias], axis=0)
+        result = self.fresh()
+        inside = bool(bias) and form.float_form != "MatMul"
+        yield helper.make_node(
+            form.float_form, [*operands, *[bias] * inside], [result], name=node.name or node.output[0], **settings
+        )
+        if bias and not inside:
+            result, before = self.fresh(), result
+            yield helper.make_node("Add", [before, bias], [result])
+        scale, zero = (given[at] for at in form.y) if form.y else ("", "")
+        if scale:
+            yield helper.make_node("QuantizeLinear", [result, scale, *[zero] * bool(zero)], node.output)
+        else:
+            kind = TensorProto.INT32 if node.op_type.endswith("Integer") else TensorProto.FLOAT
+            yield helper.make_node("Cast", [result], node.output, to=kind)
+
+    def fresh(self) -> str:
+        """Return a name that nothing has."""
+        name = next(name for number in self.numbers if (name := f"qdq_{number}") not in self.used)
+        self.used.add(name)
+        return name
+
+    def one(self) -> str:
+        """Return the name of a scale of 1."""
+        from onnx import numpy_helper
+
+        name = self.fresh()
+        self.model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), name))
+        return name
