@@ -22,11 +22,12 @@ from nin_onnx.train import recipe as recipes
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.randomness import Purpose, seeded
 from nin_onnx.train.recipe import Recipe
+from nin_onnx.train.team import Team
 
-SHOWN = (0, 5, 10, 20, 40, 80, 120, 200, 300, 400, 600, 800, 1000, 1500, 2000)
+STEPS = (0, 5, 10, 20, 40, 80, 120, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 
 
-class Row(NamedTuple):
+class Shown(NamedTuple):
     """What is shown of one step."""
 
     step: int
@@ -61,39 +62,45 @@ def main(
     """Train RECIPE for some steps and show what becomes of its class maps."""
     where, settings = devices.choose(device), recipes.load(recipe, overrides)
     devices.set_up(where, deterministic=False)
-    data = examples.load(settings, "train", None)
-    images = examples.to_device(data, where)
-    preprocessing: dict[str, Tensor] | None = torch.load(fitted, weights_only=True) if fitted and fitted.exists() else None
+    data = examples.TrainingData.load(settings, None, where, Team())
+    images, classes = data.examples, len(data.labels)
+    preprocessing = kept(fitted, data.fingerprint) if fitted else None
     for number in range(seed, seed + seeds):
-        classifier = checkpoint.build_classifier(settings, len(data.classes))
+        classifier = checkpoint.build_classifier(settings, classes)
         if preprocessing is None:
             classifier.preprocessing.to(where).fit(images.images)
             preprocessing = classifier.preprocessing.state_dict()
             if fitted:
-                torch.save(preprocessing, fitted)
+                torch.save({"fingerprint": data.fingerprint, "preprocessing": preprocessing}, fitted)
         classifier.preprocessing.load_state_dict(preprocessing)
         learner = Learner(settings, classifier, where, deterministic=True)
         learner.begin(number)
         learner.learn_from(images)
         rows = run(learner, settings, steps)
-        show(rows, f"{settings.name} {' '.join(overrides)} seed {number}", len(data.classes))
+        show(rows, f"{settings.name} {' '.join(overrides)} seed {number}", classes)
         if json_file:
             with json_file.open("a") as file:
                 told: dict[str, Any] = {"recipe": recipe, "set": overrides, "seed": number, "rows": rows}
                 file.write(json.dumps(told) + "\n")
 
 
-def run(learner: Learner, settings: Recipe, steps: int) -> list[Row]:
+def kept(file: Path, fingerprint: str) -> dict[str, Tensor] | None:
+    """Return the preprocessing that `file` holds; None if there is none, or if it was fitted on other images."""
+    found = torch.load(file, weights_only=True) if file.exists() else {}
+    return found["preprocessing"] if found.get("fingerprint") == fingerprint else None
+
+
+def run(learner: Learner, settings: Recipe, steps: int) -> list[Shown]:
     """Do `steps` updates, and return what is seen at those that are shown."""
     per_epoch = len(shuffled(learner, 0))
-    rows: list[Row] = []
+    rows: list[Shown] = []
     losses: list[Tensor] = []
     gradients = watch(learner)
     batches = probe = shuffled(learner, 0)
     for step in range(steps + 1):
         if step % per_epoch == 0:
             batches = shuffled(learner, step // per_epoch)
-        if step in SHOWN or step == steps:
+        if step in STEPS or step == steps:
             rows.append(look(learner, probe[0], step, losses, gradients))
             losses = []
         if step == steps:
@@ -128,7 +135,7 @@ def watch(learner: Learner) -> dict[str, float]:
     return seen
 
 
-def look(learner: Learner, rows: Tensor, step: int, losses: list[Tensor], gradients: dict[str, float]) -> Row:
+def look(learner: Learner, rows: Tensor, step: int, losses: list[Tensor], gradients: dict[str, float]) -> Shown:
     """Return what the network makes of the images `rows` now, in training mode."""
     maps = learner.network.architecture.maps.name
     before: list[Tensor] = []
@@ -142,7 +149,7 @@ def look(learner: Learner, rows: Tensor, step: int, losses: list[Tensor], gradie
         learner.network(x.contiguous(memory_format=torch.channels_last))
     handle.remove()
     bias = learner.network.get_parameter(f"{maps}.bias").detach()
-    return Row(
+    return Shown(
         step=step,
         loss=float(torch.stack(losses).mean()) if losses else float("nan"),
         alive=int((before[0] > 0).any(3).any(2).any(0).sum()),
@@ -154,7 +161,7 @@ def look(learner: Learner, rows: Tensor, step: int, losses: list[Tensor], gradie
     )
 
 
-def show(rows: list[Row], title: str, classes: int) -> None:
+def show(rows: list[Shown], title: str, classes: int) -> None:
     """Print a table."""
     click.echo(f"\n{title}\n")
     click.echo(

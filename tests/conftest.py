@@ -20,6 +20,9 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # networks as small as the tests' gain nothing from threads, and lose on a busy machine
 
+if not Path("/dev/nvidiactl").exists():  # with a GPU the kernels themselves are tested
+    os.environ["TRITON_INTERPRET"] = "1"  # here, since Triton reads it when it is imported, and some packages import it
+
 settings.register_profile("nin-onnx", deadline=None)  # a busy machine is no failure; pytest-timeout catches what hangs
 settings.load_profile("nin-onnx")
 

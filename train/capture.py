@@ -20,30 +20,30 @@ LENGTH_TOLERANCE = 0.25  # of a step's length: Muon makes noise as long as the r
 
 
 class Captured:
-    """Stands for an `update` whose every kernel is the same from batch to batch, but for the content of tensors.
+    """Stands for an update whose every kernel is the same from batch to batch, but for the content of tensors.
 
     For each size of a batch, the first one is captured, then learnt from three times from the same state: by the replay, by
     `plain`, and by `exact`, which is `plain` in float32. If the replay is about as near to `exact` as `plain` is, it does all
-    batches of that size that follow. If it is not, or if the capture fails, `plain` does all of them: `told` says why.
+    batches of that size that follow. If it is not, or if the capture fails, the next of `updates` is tried, and `plain` does
+    all batches if none is left: `echo` says why.
     """
 
     def __init__(
         self,
-        update: Update,
+        updates: Sequence[Update],
         plain: Update,
         exact: Update,
         state: Mapping[str, Tensor],
         inputs: Sequence[Tensor],
-        told: Callable[[str], None],
+        echo: Callable[[str], None],
     ) -> None:
         """`state` is what an update changes; `inputs` are the tensors on the device that are filled before each."""
-        self.update, self.plain, self.exact = update, plain, exact
-        self.state, self.inputs, self.told = state, inputs, told
+        self.updates, self.plain, self.exact = [*updates], plain, exact
+        self.state, self.inputs, self.echo = state, inputs, echo
         self.graphs: dict[int, tuple[Tensor, Answer, Callable[[], None]]] = {}
-        self.given_up = False
 
     def __call__(self, rows: Tensor) -> Answer:
-        if self.given_up:
+        if not self.updates:
             return self.plain(rows)
         if len(rows) not in self.graphs:
             return self._first(rows)
@@ -56,27 +56,39 @@ class Captured:
         return answer
 
     def _first(self, rows: Tensor) -> Answer:
+        """Do the first update of this size by `plain`, and see whether a graph does the same."""
         before = _copied(self.state)
+        loss, wrong = (one.clone() for one in self.plain(rows))
+        plain = _copied(self.state)
+        while self.updates:
+            try:
+                if problem := self._differing(rows, before, plain):
+                    problem = f"another step than without ({problem}); not used"
+            except Exception as error:  # of CUDA, cuDNN or Triton: none of them may cost the training
+                problem = f"not captured, so steps take longer ({' '.join(str(error).split())[:200]})"
+            if not problem:
+                if len(self.graphs) == 1:
+                    self.echo("CUDA graph: captured and checked")
+                break
+            self.graphs = {}  # their memory goes back to the device
+            self.updates.pop(0)
+            self.echo(f"CUDA graph: {problem}")
+        _put_back(self.state, plain)
+        return loss, wrong
+
+    def _differing(self, rows: Tensor, before: Mapping[str, Tensor], plain: Mapping[str, Tensor]) -> str | None:
+        """Capture the update; return what its replay moves elsewhere than `plain`, or None."""
+        _put_back(self.state, before)
         try:
             self.graphs[len(rows)] = self._recorded(rows)
-        except Exception as error:  # of CUDA, cuDNN or Triton: none of them may cost the training
-            self._give_up(f"not captured, so steps take longer ({' '.join(str(error).split())[:200]})")
-        _put_back(self.state, before)
-        if self.given_up:
-            return self.plain(rows)
+        finally:
+            _put_back(self.state, before)
         self._replayed(rows)
         replayed = _copied(self.state)
         _put_back(self.state, before)
         self.exact(rows)
-        exact = _copied(self.state)
-        _put_back(self.state, before)
-        loss, wrong = (one.clone() for one in self.plain(rows))
-        differing = [name for name in exact if not _close(name, before[name], exact[name], self.state[name], replayed[name])]
-        if differing:
-            self._give_up(f"another step than without ({differing[0]}); not used")
-        elif len(self.graphs) == 1:
-            self.told("CUDA graph: captured and checked")
-        return loss, wrong
+        found = ((name, before[name], exact, plain[name], replayed[name]) for name, exact in self.state.items())
+        return next((name for name, *tensors in found if not _close(name, *tensors)), None)
 
     def _recorded(self, rows: Tensor) -> tuple[Tensor, Answer, Callable[[], None]]:
         """Capture with other inputs than the check has, so that a number which became part of the graph is found."""
@@ -85,25 +97,23 @@ class Captured:
         try:
             for one in self.inputs:
                 one.zero_()
-            answer, replay = record(lambda: self.update(place))
+            answer, replay = record(lambda: self.updates[0](place))
         finally:
             for one, kept in zip(self.inputs, inputs, strict=True):
                 one.copy_(kept)
         return place, answer, replay
 
-    def _give_up(self, why: str) -> None:
-        self.given_up, self.graphs = True, {}  # their memory goes back to the device
-        self.told(f"CUDA graph: {why}")
-
 
 def record(call: Callable[[], Answer]) -> tuple[Answer, Callable[[], None]]:
-    """What `call` gives, in memory of its own, and what calculates it there anew."""
+    """Capture `call` as a CUDA graph; return its result, in memory of the graph, and what replays it."""
     side, main = torch.cuda.Stream(), torch.cuda.current_stream()
     side.wait_stream(main)
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP):
-            call()
-    main.wait_stream(side)
+    try:
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                call()
+    finally:
+        main.wait_stream(side)  # also after a failure: what was begun there may still write
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):

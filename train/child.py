@@ -72,10 +72,10 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(max(self._begun, log.seek(0, os.SEEK_END) - 5_000))
             lines = log.read().decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        last = click.unstyle(next((line.strip() for line in reversed(lines) if line.strip()), ""))
         status = self.process.returncode
         if status > 0 and last.startswith("error: "):
-            return click.unstyle(last).removeprefix("error: ")
+            return last.removeprefix("error: ")
         ending = f"ended with status {status}" if status >= 0 else f"killed by {_name(-status)}"
         return f"{ending}, see '{self.log}'" + (f"; its last words: {last[:200]}" if last else "")
 

@@ -39,12 +39,12 @@ def _kernels(x: Tensor) -> Any:
 
 
 def rows_of(x: Tensor) -> Tensor:
-    """[N, C, H, W], channels last, as [N·H·W, C]: the same memory."""
+    """View [N, C, H, W], channels last, as [N·H·W, C]."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def images_of(rows: Tensor, like: Tensor) -> Tensor:
-    """[N·H·W, C] as [N, C, H, W] with the N, H and W of `like`: the same memory."""
+    """View [N·H·W, C] as [N, C, H, W] with the N, H and W of `like`."""
     n, _, height, width = like.shape
     return rows.view(n, height, width, -1).permute(0, 3, 1, 2)
 
@@ -103,7 +103,7 @@ class _Convolution(torch.autograd.Function):
 
 
 class _FirstConvolution(torch.autograd.Function):
-    """A convolution as the matrix product of its patches, which no gradient is asked of: few channels suit cuDNN badly."""
+    """A convolution as the matrix product of its patches, which get no gradient: cuDNN is slow with few channels."""
 
     @staticmethod
     def forward(ctx: Any, seen: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, like: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class _FirstConvolution(torch.autograd.Function):
 
 
 def _product(rows: Tensor, matrix: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
-    """`rows` [M, K] times the transposed `matrix` [C, K], plus `bias` [C], ReLU."""
+    """Multiply `rows` [M, K] by the transposed `matrix` [C, K], add `bias` [C], and apply ReLU if it is asked for."""
     if bias is None:
         return rows @ matrix.t()
     if relu:

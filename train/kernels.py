@@ -12,7 +12,7 @@ from torch import Tensor
 __all__ = ["column_sums", "max_pool_backward", "max_pool_forward", "patches", "relu_backward"]
 
 NONE = 255
-"""In place of an index: the number behind the pool is 0, and has no gradient."""
+"""Index of a window that gets no gradient: its output is 0."""
 
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of SplitMix64, as in `randomness`
 

@@ -67,6 +67,7 @@ class Learner:
         self.first_bias = next(weight for name, weight in self.network.named_parameters() if name.endswith("bias"))
         self.silent = torch.zeros((), dtype=torch.int64, device=device)
         """Steps in a row in which no gradient reached the first layer."""
+        self.fused: fused.FusedNetwork | None = None
         # Deterministic runs go without, so that a resumed one, which begins with other passes, ends with the same bytes.
         alone = self.team.size == 1 and device.type == "cuda" and not deterministic
         self.preprocess_once = device.type == "cuda"
@@ -76,19 +77,22 @@ class Learner:
     def capture(self, echo: Callable[[str], None]) -> Captured:
         """Return what does the updates as CUDA graphs, with fused kernels if Triton is there."""
         rates = [group["lr"] for one in self.optimizer.optimizers for group in one.param_groups]
-        update, self.preprocess_once = self._update, True
-        if fused.usable():
+        self.preprocess_once = True
+        updates = [self._update]
+        if fused.usable() and self.micro_batch >= self.recipe.train.batch_size:
             self.fused = fused.FusedNetwork(self.network, self.recipe.augmentation, self.dtype)
-            update = self._fused_update
+            updates = [self._fused_update, self._update]
         inputs = [*self.keys, self.augmentation_key, self.share, *rates]
-        return Captured(update, self._update, self._exact_update, self.state(), inputs, echo)
+        return Captured(updates, self._update, self._exact_update, self.state(), inputs, echo)
 
     def learn_from(self, examples: Examples) -> None:
         """Take the images that steps choose from."""
         images, self.labels = examples
         if self.preprocess_once:
+            images = torch.empty(len(images), *self.network.architecture.input, device=self.device)  # [N, C, H, W], contiguous
             with torch.no_grad():
-                images = torch.cat([self.preprocessing(part).contiguous() for part in images.split(1000)])
+                for part, place in zip(examples.images.split(1000), images.split(1000), strict=True):
+                    place.copy_(self.preprocessing(part))
         self.images = images
 
     def begin(self, seed: int) -> None:
@@ -117,6 +121,7 @@ class Learner:
 
     def _update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Do the update as the modules have it: every other way to do it is checked against this one."""
+        self.optimizer.drop_gradients()
         mine = self.team.part(len(rows))
         images, augmentation = self.images[rows[mine]], self.recipe.augmentation
         x = images if images.is_floating_point() else self.preprocessing(images)
@@ -127,7 +132,7 @@ class Learner:
         return answer
 
     def _exact_update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Do it in float32, whatever the precision of the training is."""
+        """Do the update in float32, for the check of a captured one."""
         dtype, self.dtype = self.dtype, torch.float32
         try:
             return self._update(rows)
@@ -136,6 +141,8 @@ class Learner:
 
     def _fused_update(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Do the same with fewer passes over memory."""
+        assert self.fused is not None
+        self.optimizer.drop_gradients()
         truth = self.labels[rows]
         scores = logits(self.fused(self.images, rows, self.augmentation_key).float())
         loss = self._loss(scores, truth)

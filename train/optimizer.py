@@ -51,6 +51,10 @@ class Optimizer:
             matrix.grad = weight.grad.movedim(1, -1).flatten(1)
         for optimizer in self.optimizers:
             optimizer.step()
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients, also those that a pass which failed has left."""
         for parameter in (*self.names, *self.matrices.values()):
             parameter.grad = None
 

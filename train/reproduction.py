@@ -68,8 +68,8 @@ class Options:
 def reproduce(tasks: Sequence[Task], folder: Path, options: Options, *, deadline: float, echo: Echo) -> Reproduction:
     """Do `tasks` in `folder`, until all are done, `deadline` by `time.monotonic` has come, or Ctrl-C or SIGTERM.
 
-    Each training is a process of its own: one that fails, in whatever way, costs its own run only. Called again, all goes
-    on where it was. Raises `NinOnnxError` if another process works in `folder`.
+    Each training is a process of its own: one that fails costs its own run only, but a fault of the GPU itself ends all that
+    share it through MPS. Called again, all goes on where it was. Raises `NinOnnxError` if another process works in `folder`.
     """
     several = options.jobs > 1 and device.choose(options.on).type == "cuda"
     with standing.locked(folder), mps.served(echo, wanted=several) as variables:
@@ -167,6 +167,9 @@ class _Work:
         limit = time.monotonic() + GRACE
         while run.busy() and time.monotonic() < limit:  # its parent was killed a moment ago: it saves and ends
             time.sleep(POLL)
+        if how_far(task.recipe, run.folder) == "ended":
+            self._finish(task)
+            return
         if run.state.exists():
             self.echo(f"{task.name} goes on")
             arguments = ["--resume", str(run.folder)]

@@ -120,7 +120,9 @@ def _done(name: str, summary: Mapping[str, Any], reason: str | None) -> Standing
 
 def _judged(figures: Mapping[str, Any]) -> tuple[str, float]:
     """Return of which images the error is known, and the error."""
-    kind = next(kind for kind in ("test", "validation", "train") if figures.get(f"{kind}_error") is not None)
+    kind = next((kind for kind in ("test", "validation", "train") if figures.get(f"{kind}_error") is not None), None)
+    if kind is None:
+        raise KeyError("error")
     return kind, figures[f"{kind}_error"]
 
 

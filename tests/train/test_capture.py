@@ -51,6 +51,14 @@ def record(call: Callable[[], Answer]) -> tuple[Answer, Callable[[], None]]:
     return answer, recorder.replay
 
 
+@pytest.fixture(autouse=True)
+def twins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fused operations in their plain form, whether Triton is installed or not; on a GPU as they are."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(fused, "usable", lambda: True)
+        monkeypatch.setattr(fused, "_kernels", lambda x: None)
+
+
 def learner(recipe: Recipe, told: list[str] | None = None, *, exact: bool = False) -> Learner:
     """A learner; with `told`, one that captures its updates; if `exact`, one whose network calculates in float64."""
     classifier = checkpoint.build_classifier(recipe, recipe.table().classes)
@@ -149,7 +157,7 @@ def test_a_number_that_became_part_of_the_graph_is_found_by_the_check(
             rows = torch.tensor(rows.tolist())
         return captured._update(rows)
 
-    captured.captured.update = update
+    captured.captured.updates = [update]
     before = [
         captured.share,
         captured.optimizer.optimizers[0].param_groups[0],
@@ -177,9 +185,43 @@ def test_what_cannot_be_captured_is_told_once_and_trained_without(tiny_recipe: R
     told: list[str] = []
     losses, state = trained(learner(tiny_recipe(), told), (32, 32, 32))
     expected_losses, expected = trained(learner(tiny_recipe()), (32, 32, 32))
-    assert told == ["CUDA graph: not captured, so steps take longer (operation not permitted when stream is capturing)"]
+    why = "CUDA graph: not captured, so steps take longer (operation not permitted when stream is capturing)"
+    assert told == [why]
     assert losses == expected_losses
     assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
+
+
+def test_a_capture_that_fails_after_the_backward_pass_leaves_no_gradient_behind(
+    tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(call: Callable[[], Any]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(captured, "_move", lambda: None)
+            call()
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(capture, "record", fail)
+    captured = learner(tiny_recipe(), [])
+    losses, state = trained(captured, (32, 32))
+    expected_losses, expected = trained(learner(tiny_recipe()), (32, 32))
+    assert losses == expected_losses
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
+
+
+def test_if_the_fused_update_cannot_be_captured_the_plain_one_is(tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "record", record)
+    told: list[str] = []
+    captured = learner(tiny_recipe("train.micro_batch=32"), told)
+
+    def broken(rows: Tensor) -> Answer:
+        raise RuntimeError("no C compiler")
+
+    assert captured.captured
+    captured.captured.updates[0] = broken
+    losses, _ = trained(captured, (32, 32, 14))
+    assert told == ["CUDA graph: not captured, so steps take longer (no C compiler)", "CUDA graph: captured and checked"]
+    assert len(captured.captured.graphs) == 2
+    assert losses == trained(learner(tiny_recipe("train.micro_batch=32")), (32, 32, 14))[0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")

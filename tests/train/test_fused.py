@@ -1,7 +1,6 @@
 """The fused operations against autograd in float64: their plain twins, and the kernels, by Triton's interpreter or on a GPU."""
 
 import importlib
-import os
 from collections.abc import Callable
 
 import pytest
@@ -31,8 +30,6 @@ POOLS = [
 
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-if DEVICE.type == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported; with a GPU the kernels themselves are tested
 
 
 @pytest.fixture(params=["plain", "kernel"], autouse=True)

@@ -231,7 +231,9 @@ def test_layers_with_a_std_of_their_own_have_it() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_the_first_bias_of_the_maps_is_the_recipes_and_moves_no_probability_under_average_pooling(name: str) -> None:
+def test_the_first_bias_of_the_maps_is_the_recipes_and_moves_no_probability_if_they_are_averaged_without_a_relu(
+    name: str,
+) -> None:
     answers = []
     for bias in (2.0, 0.0):
         network = Network(ARCHITECTURES[name], last_relu=False, dropout=0)

@@ -45,8 +45,8 @@ class Network:
     layer_std: Mapping[str, Positive] = field(default_factory=dict)
     """`normal`: a std of their own for some layers."""
     maps_bias: NotNegative = 0.0
-    """First bias of the layer that gives the class maps, 0 in the paper. It is the same for all classes, so under global
-    average pooling it changes no probability; but every map begins above 0, where its ReLU passes gradients."""
+    """First bias of the layer that gives the class maps, 0 in the paper. With 0.5 every map begins above 0, where the last ReLU
+    passes gradients. Without that ReLU, and under global average pooling, it would change no probability."""
 
 
 @dataclass(frozen=True)
