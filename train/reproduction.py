@@ -24,7 +24,7 @@ from nin_onnx.train.recipe import to_toml
 from nin_onnx.train.run import Run
 from nin_onnx.train.seeds import how_far
 from nin_onnx.train.task import Task, replaced
-from nin_onnx.train.under_way import Echo
+from nin_onnx.train.under_way import Echo, RunOptions
 
 __all__ = ["Options", "Reproduction", "reproduce"]
 
@@ -55,9 +55,9 @@ class Options:
     """How the runs are trained."""
 
     jobs: int = 1
-    """So many at a time."""
+    """Trainings at a time."""
     tries: int = 1
-    """So many seeds for a run whose networks die."""
+    """Seeds that are tried for a run whose networks die."""
     used: Collection[tuple[str, int]] = ()
     """Recipes and seeds that are not tried in place of a dead one."""
     export: bool = True
@@ -178,8 +178,8 @@ class _Work:
             recipe = self.folder / "recipes" / f"{task.recipe.name}.toml"
             atomic.write_text(recipe, to_toml(task.recipe))
             arguments = [str(recipe), "--seed", str(task.seed), "--out", str(run.folder)]
-        data = ["--data-dir", str(self.options.data_dir)] if self.options.data_dir else []
-        child = self._child(task, "train", *arguments, "--device", self.options.on, *data, "--json")
+        typed = RunOptions(self.options.data_dir, self.options.on).typed()
+        child = self._child(task, "train", *arguments, *typed, "--json")
         self.training[task.name] = task, child
 
     def _child(self, task: Task, *arguments: str) -> Child:

@@ -20,7 +20,7 @@ from nin_onnx.train.randomness import Purpose, seeded
 from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.run import Epoch, Run
 from nin_onnx.train.summary import summarise
-from nin_onnx.train.under_way import Echo, Options, UnderWay
+from nin_onnx.train.under_way import Echo, RunOptions, UnderWay
 
 __all__ = ["Echo", "resume", "train"]
 
@@ -48,7 +48,7 @@ def train(
     `RecipeError`, `RunError`, `Interrupted`, and `TrainingError` if the network dies.
     """
     run = Run(folder)
-    options = Options(data_dir, on, deterministic)
+    options = RunOptions(data_dir, on, deterministic)
     return _trained(recipe, run, options, deadline, echo, run.check_new, lambda training: training.begin(seed))
 
 
@@ -67,14 +67,14 @@ def resume(
     """
     run = Run(folder)
     run.check_resumable()
-    options = Options(data_dir, on, deterministic)
+    options = RunOptions(data_dir, on, deterministic)
     return _trained(run.recipe(), run, options, deadline, echo, run.check_resumable, UnderWay.go_on)
 
 
 def _trained(
     recipe: Recipe,
     run: Run,
-    options: Options,
+    options: RunOptions,
     deadline: float,
     echo: Echo,
     check: Callable[[], None],

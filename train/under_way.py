@@ -19,13 +19,13 @@ from nin_onnx.train.run import Run
 from nin_onnx.train.state import Conditions, State
 from nin_onnx.train.team import Team
 
-__all__ = ["Echo", "Options", "UnderWay"]
+__all__ = ["Echo", "RunOptions", "UnderWay"]
 
 Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What a run is trained with beside its recipe and seed. It keeps none of it, so a resumed run needs it again."""
 
     data_dir: Path | None = None
@@ -47,7 +47,7 @@ class UnderWay:
 
     recipe: Recipe
     run: Run
-    options: Options
+    options: RunOptions
     data: TrainingData
     team: Team
     device: torch.device

@@ -57,16 +57,18 @@ def gradients(call: Callable[..., Tensor], *given: Tensor) -> list[Tensor]:
     return [result.detach(), *torch.autograd.grad(result, leaves, back)]
 
 
-def assert_near(found: list[Tensor], truth: list[Tensor]) -> None:
-    """Float32's rounding of sums, and nothing else."""
+def assert_near(found: list[Tensor], truth: list[Tensor], tolerance: float = 1e-5) -> None:
+    """Float32's rounding of sums, and nothing else; with 1e-2, bf16's rounding of results."""
     for one, other in zip(found, truth, strict=True):
-        torch.testing.assert_close(one.double(), other.double(), rtol=1e-5, atol=1e-5 * float(other.abs().max()))
+        torch.testing.assert_close(one.double(), other.double(), rtol=tolerance, atol=tolerance * float(other.abs().max()))
 
 
 @pytest.mark.parametrize("channels", [1, 10, 96, 160])
 @pytest.mark.parametrize("relu", [False, True])
-def test_gradients_before_a_relu_and_of_a_bias_are_those_of_float64(relu: bool, channels: int) -> None:
-    before, gradient = noise(5, channels, 6, 7), noise(5, channels, 6, 7, seed=1)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_gradients_before_a_relu_and_of_a_bias_are_those_of_float64(dtype: torch.dtype, relu: bool, channels: int) -> None:
+    """In bf16 too, since what is summed there is summed in float32."""
+    before, gradient = (noise(5, channels, 6, 7, seed=seed).to(dtype) for seed in (0, 1))
     x = before.double().requires_grad_()
     bias = torch.zeros(channels, dtype=torch.float64, device=DEVICE, requires_grad=True)
     result = x + bias.view(-1, 1, 1)
@@ -75,20 +77,32 @@ def test_gradients_before_a_relu_and_of_a_bias_are_those_of_float64(relu: bool, 
     assert_near([*fused.relu_backward(gradient, before.relu() if relu else None)], [*truth])
 
 
+def plainly_pooled(x: Tensor, bias: Tensor, pooling: Pooling) -> Tensor:
+    """What `fused.pooled` stands for, by PyTorch's own operations."""
+    x = functional.max_pool2d(x + bias.view(-1, 1, 1), pooling.kernel, pooling.stride, ceil_mode=True)
+    x = x.relu() if pooling.relu else x
+    return pooling.dropout(x) if pooling.dropout else x
+
+
 @pytest.mark.parametrize("size", [(7, 9), (8, 8), (5, 4)])
 @pytest.mark.parametrize("pooling", POOLS, ids=str)
 def test_pooled_numbers_and_their_gradients_are_those_of_float64(pooling: Pooling, size: tuple[int, int]) -> None:
-    def plainly(x: Tensor, bias: Tensor) -> Tensor:
-        x = functional.max_pool2d(x + bias.view(-1, 1, 1), pooling.kernel, pooling.stride, ceil_mode=True)
-        x = x.relu() if pooling.relu else x
-        return pooling.dropout(x) if pooling.dropout else x
-
     if pooling.dropout:
         pooling.dropout.key = torch.tensor(KEYS[1], device=DEVICE)
         pooling.dropout.train()
     x, bias = noise(3, 10, *size), 0.3 * noise(10, seed=1)
-    truth = gradients(plainly, x.double(), bias.double())
+    truth = gradients(lambda x, bias: plainly_pooled(x, bias, pooling), x.double(), bias.double())
     assert_near(gradients(lambda x, bias: fused.pooled(x, bias, pooling), x, bias), truth)
+
+
+@pytest.mark.parametrize("pooling", POOLS[:6], ids=str)
+def test_pooling_in_bf16_is_that_of_float64_but_for_the_rounding_of_its_results(pooling: Pooling) -> None:
+    if pooling.dropout:
+        pooling.dropout.key = torch.tensor(KEYS[2], device=DEVICE)
+        pooling.dropout.train()
+    x, bias = noise(3, 10, 7, 9).bfloat16(), 0.3 * noise(10, seed=1)
+    truth = gradients(lambda x, bias: plainly_pooled(x, bias, pooling), x.double(), bias.double())
+    assert_near(gradients(lambda x, bias: fused.pooled(x, bias, pooling), x, bias), truth, tolerance=1e-2)
 
 
 def test_a_pool_keeps_a_number_that_is_none() -> None:
