@@ -173,7 +173,7 @@ def test_a_fused_network_gives_the_answers_and_gradients_of_its_modules(name: st
 @pytest.mark.parametrize("name", ["cifar10-augmented-modern", "mnist"])
 def test_a_fused_update_of_a_learner_has_the_gradients_of_the_plain_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the preprocessing leaves the images in memory."""
-    recipe = recipes.load(name, ["train.precision=fp32", "train.micro_batch=3"])
+    recipe = recipes.load(name, ["train.precision=fp32", "train.batch_size=2", "train.micro_batch=2"])
     channels, height, width = recipe.table().input
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (4, height, width, channels), dtype=torch.uint8, generator=generator)
