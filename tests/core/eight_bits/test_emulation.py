@@ -98,7 +98,7 @@ FORMS: dict[str, tuple[int, list[str], dict[str, Any]]] = {
     "QLinearMatMul": (TensorProto.UINT8, ["x", "s", "z", "w2", "s", "zero", "big", "yz"], {}),
     "ConvInteger": (TensorProto.INT32, ["x", "w4", "z", "zero"], {}),
     "MatMulInteger": (TensorProto.INT32, ["x", "w2", "z", "zero"], {}),
-    "QGemm": (TensorProto.UINT8, ["x", "s", "z", "w2", "s", "zero", "b3", "big", "yz"], {"alpha": 1.0}),
+    "QGemm": (TensorProto.UINT8, ["x", "s", "z", "w2", "s", "zero", "b3", "big", "yz"], {"alpha": 0.5}),
     "MatMulIntegerToFloat": (TensorProto.FLOAT, ["x", "w2", "s", "s", "z", "zero", "bias"], {}),
     "DynamicQuantizeMatMul": (TensorProto.FLOAT, ["x", "w2", "s", "zero", "bias"], {}),
 }
