@@ -136,14 +136,14 @@ def test_eval_says_both_in_every_format_and_the_row_of_the_emulated_processor_fa
     outcomes = {row.runtime: row.outcome for row in report.rows}
     assert outcomes["emulated-avx2"] == "fail"
     assert report.saturation
-    for text in (table(report), markdown(report)):
+    for text in (table(report), markdown(report), junit(report)):
         text = " ".join(text.split())
         assert "could saturate on x86 without VNNI: 8 of 8 layers" in text
         assert "saturates on the 12 golden images at layer" in text
     found = json.loads(json.dumps(report.to_dict()))["saturation"]
     assert [one["layer"] for one in found["could_saturate"]] == list(LAYERS)
     assert {one["layer"]: one["by"] for one in found["saturates"]}["conv1"] > 0.1
-    assert 'name="agrees"' in junit(report)
+    assert str(report.hardware["processor"]) in junit(report)
 
 
 def test_the_emulated_processor_passes_a_shipped_model_and_has_nothing_to_do_in_float32() -> None:
@@ -207,6 +207,7 @@ def test_a_row_tells_the_instruction_sets_of_its_process(tiny_model: Callable[..
     other = replace(report, rows=(replace(row, facts=replace(row.facts, instructions=("SSE",))),))
     assert "onnxruntime had SSE" in table(other)
     assert "onnxruntime had SSE" in markdown(other)
+    assert 'name="processor" value="onnxruntime had SSE"' in junit(other)
     assert json.loads(json.dumps(other.to_dict()))["rows"][0]["facts"]["instructions"] == ["SSE"]
 
 
