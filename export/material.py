@@ -35,7 +35,7 @@ class Material:
     changes is seen all the same."""
 
     def describe(self) -> dict[str, Any]:
-        """What the card tells of them."""
+        """Return how many they are, and how they were drawn."""
         return {
             "images": len(self.calibration),
             "seed": SEED,

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nin_onnx.eight_bits import HIGHEST, bounds
+from nin_onnx.eight_bits import HIGHEST, LOWEST, bounds
 from nin_onnx.errors import ExportError
 from nin_onnx.export.network_part import layers, preprocessing
 
@@ -74,7 +74,7 @@ def check_bounds(model: onnx.ModelProto) -> None:
     for one in bounds(model):
         if one.could_saturate:
             raise ExportError(
-                f"the variant 'int8' could saturate at the layer {one}, where 16 bits hold {HIGHEST:,}: "
+                f"the variant 'int8' could saturate at the layer {one} (16 bits hold {LOWEST:,} to {HIGHEST:,}): "
                 "nothing is written; leave --variant int8 out"
             )
 

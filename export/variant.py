@@ -118,7 +118,7 @@ def make_variant(
 
 
 def _compared(source: onnx.ModelProto, model: onnx.ModelProto, tested: Dataset) -> dict[str, Any]:
-    """What the card tells of `model` beside its `source` on the test images, with what ran both."""
+    """Return the errors and label changes of `model` against its `source` on the test images, and what ran both."""
     before, after = (logits(one, tested.images).argmax(1) for one in (source, model))
     found = paired(before, after, tested.labels)
     return {

@@ -1,4 +1,4 @@
-"""ONNX's reference evaluator, for graphs in half precision and for quantised ones too."""
+"""ONNX's reference evaluator, for graphs in half precision and for quantized ones too."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["current", "evaluator"]
 
-QUANTISED = ("QuantizeLinear", "DequantizeLinear")
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
 FIRST = 19
-"""The oldest opset whose quantisation the evaluator knows; what it means has not changed since opset 10."""
+"""The oldest opset whose quantization the evaluator knows; what it means has not changed since opset 10."""
 
 
 def current(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -19,7 +19,7 @@ def current(model: "onnx.ModelProto") -> "onnx.ModelProto":
     import onnx.version_converter
 
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < FIRST and any(node.op_type in QUANTISED for node in model.graph.node):
+    if opset < FIRST and any(node.op_type in QUANTIZED for node in model.graph.node):
         return onnx.version_converter.convert_version(model, FIRST)
     return model
 
@@ -28,7 +28,7 @@ def evaluator(model: "onnx.ModelProto", operators: Sequence[type[Any]] = ()) -> 
     """Return an evaluator of `model`, every operator in NumPy as the specification words it.
 
     Half-precision convolutions are summed in float32 and rounded once, as processors do it that multiply in half precision:
-    NumPy would round after every term, and take a hundred times as long. A quantised graph of an older opset is brought to
+    NumPy would round after every term, and take a hundred times as long. A quantized graph of an older opset is brought to
     one that the evaluator knows. `operators`: classes for operators that are not ONNX's own.
     """
     import onnx

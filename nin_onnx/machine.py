@@ -33,6 +33,10 @@ INSTRUCTIONS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
 NumPy asks the processor, so it is right under an emulator too, where /proc/cpuinfo tells of the host. What NumPy does not know
 is looked up there, and believed only of a processor that has what all of its kind have.
 """
+OLDER: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+    {"AVX-VNNI": ("AVX2", "avx_vnni"), "AVX512-BF16": ("AVX512F", "avx512_bf16")}
+)
+"""The same where NumPy is too old to know the word."""
 
 
 def hardware() -> dict[str, str | int]:
@@ -49,12 +53,13 @@ def instructions() -> tuple[str, ...]:
     """Return the instruction sets of `INSTRUCTIONS` that this process can use."""
     words = set(CPUINFO.read_text(errors="replace").split()) if CPUINFO.exists() else set()
     has = _numpy_features()
-    return tuple(name for name, (word, linux) in INSTRUCTIONS.items() if has.get(word) and (linux is None or linux in words))
+    known = {name: pair if pair[0] in has else OLDER.get(name, pair) for name, pair in INSTRUCTIONS.items()}
+    return tuple(name for name, (word, linux) in known.items() if has.get(word) and (linux is None or linux in words))
 
 
 def in_words(names: Iterable[str]) -> str:
     """Return instruction sets as a reader sees them."""
-    return ", ".join(names) or "no instruction set that matters"
+    return ", ".join(names) or "baseline instructions only"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -107,7 +112,7 @@ def commit() -> str | None:
 
 def _numpy_features() -> Mapping[str, bool]:
     """Return what NumPy found out about the processor when it was imported; it has no public name for that."""
-    found: Mapping[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
+    found: Mapping[str, bool] = getattr(import_module("numpy._core._multiarray_umath"), "__cpu_features__", {})
     return found
 
 

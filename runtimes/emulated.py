@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.eight_bits import bounds
 from nin_onnx.runtimes.contract import Facts, Runtime, Unusable
-from nin_onnx.runtimes.model import ModelFile, input_name, precision
+from nin_onnx.runtimes.model import ModelFile, has_8_bits, input_name, precision
 
 __all__ = ["MOVED", "EmulatedAvx2"]
 
@@ -32,7 +32,7 @@ class EmulatedAvx2(Runtime):
     def accepts(cls, model: ModelFile) -> None:
         import onnx
 
-        if not bounds(onnx.load(model.path)):
+        if not has_8_bits(model.path) or not bounds(onnx.load(model.path)):
             raise Unusable("the graph multiplies no 8-bit numbers, so there is nothing to emulate")
 
     def load(self, model: Path, threads: int) -> None:

@@ -19,10 +19,10 @@ from nin_onnx.runtimes.bench import ROUNDS, bench
 from nin_onnx.runtimes.job import Answer, Feed
 from nin_onnx.runtimes.judgement import Yardstick, explained, judge
 from nin_onnx.runtimes.location import locate
-from nin_onnx.runtimes.model import ModelFile, precision, read_model
+from nin_onnx.runtimes.model import ModelFile, has_8_bits, precision, read_model
 from nin_onnx.runtimes.parity import allowed
 from nin_onnx.runtimes.probes import probes
-from nin_onnx.runtimes.references import REFERENCES, agreement, inputs, stored
+from nin_onnx.runtimes.references import EXACT, REFERENCES, agreement, inputs, stored
 from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
 from nin_onnx.runtimes.repro import write_repro
@@ -30,9 +30,6 @@ from nin_onnx.runtimes.saturation import EMULATOR, saturation
 from nin_onnx.runtimes.source import against_source
 
 __all__ = ["evaluate"]
-
-EXACT = "reference"
-"""Without which nothing is believed of a graph in 8 bits: it multiplies in float32, on every processor."""
 
 
 def evaluate(
@@ -135,9 +132,8 @@ def _agreed(
     images = inputs(model, dataset.images.shape[1:] if dataset else None)
     np.save(folder / "golden.npy", images, allow_pickle=False)
     feed = Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)
-    kind = precision(model.path)
-    tolerance = allowed(None, kind)
-    decides = EXACT if kind == "int8" else None
+    tolerance = allowed(None, precision(model.path))
+    decides = EXACT if has_8_bits(model.path) else None
     answers: dict[str, Mapping[str, NDArray[Any]]] = {}
     for name in REFERENCES:
         answer = ask(name, model, {"golden": feed}, folder / name, conditions)

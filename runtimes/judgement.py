@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset
+from nin_onnx.eight_bits.findings import Saturation
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.job import Answer
 from nin_onnx.runtimes.parity import allowed, compare, defect, margins
 from nin_onnx.runtimes.probes import examine
+from nin_onnx.runtimes.references import EXACT
 from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
-from nin_onnx.runtimes.saturation import Saturation
 from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
 
@@ -58,12 +59,14 @@ def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Coll
 
 
 def explained(row: Row, saturation: Saturation | None) -> Row:
-    """Return `row` with the likely reason, if it failed on a processor on which products of 8-bit numbers saturate."""
+    """Return `row` with the likely reason, if its outputs are wrong and it multiplied 8-bit numbers where they saturate."""
     instructions = (row.facts and row.facts.instructions) or ()
-    saturates = "AVX2" in instructions and not {"VNNI", "AVX-VNNI"} & {*instructions}
-    if row.outcome != "fail" or not saturates or saturation is None or not saturation.moved:
+    vulnerable = "AVX2" in instructions and not {"VNNI", "AVX-VNNI"} & {*instructions}
+    native = row.facts is not None and row.facts.precision == "int8" and row.runtime != EXACT
+    wrong = row.outcome == "fail" and row.parity is not None and row.parity.problem is not None
+    if not (vulnerable and native and wrong and saturation and saturation.saturates):
         return row
-    return _failed(row, f"this processor has no VNNI, and the model {saturation.emulation}")
+    return _failed(row, f"likely saturation: this processor has no VNNI, and the model {saturation.emulation}")
 
 
 def _contradiction(changes: LabelChanges, facts: Facts | None, others: Facts | None, yardstick: Yardstick) -> str | None:

@@ -6,7 +6,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from nin_onnx.printable import printable
-from nin_onnx.runtimes.report import Report, Row
+from nin_onnx.runtimes.report import Report, Row, processors
 
 __all__ = ["Case", "cases", "junit"]
 
@@ -28,6 +28,11 @@ def junit(report: Report, *, require_reproduced: bool = False, max_error: float 
     numbers = {"tests": str(len(found)), **{name: str(count) for name, count in counts.items()}}
     suites = ElementTree.Element("testsuites", numbers)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": f"nin-onnx eval {report.model.path.name}", **numbers})
+    properties = ElementTree.SubElement(suite, "properties")
+    facts = [("processor", line) for line in processors(report)]
+    facts += [("8 bits", line) for line in (report.saturation.lines() if report.saturation else ())]
+    for name, value in facts:
+        ElementTree.SubElement(properties, "property", {"name": name, "value": printable(value)})
     for case in found:
         element = ElementTree.SubElement(suite, "testcase", {"classname": case.runtime, "name": case.check})
         if case.state != "passed":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.card import Card, read_card
 from nin_onnx.data.dataset import Dataset
+from nin_onnx.eight_bits.qdq import FORMS, in_8_bits
 from nin_onnx.errors import ModelError
 from nin_onnx.graph import graph_inputs
 from nin_onnx.printable import printable
@@ -19,7 +20,7 @@ from nin_onnx.variants import FLOAT_INPUT, planar
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ModelFile", "input_name", "output_names", "precision", "read_model"]
+__all__ = ["ModelFile", "has_8_bits", "input_name", "output_names", "precision", "read_model"]
 
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """ONNX's number of a type (TensorProto.DataType), and NumPy's name for it."""
@@ -29,6 +30,7 @@ PRECISIONS = {2: "int8", 3: "int8", 16: "bf16", 10: "fp16", 1: "fp32"}
 AXES = 32
 """As many as every NumPy can give an array."""
 WEIGHTED = ("Conv", "Gemm", "MatMul")
+"""Operators with weights, in floating point; those of `nin_onnx.eight_bits.qdq.FORMS` multiply 8-bit numbers."""
 
 Dimension = int | str | None
 """A size, the name of a free one, or nothing."""
@@ -159,14 +161,23 @@ def output_names(path: Path) -> tuple[str, ...]:
     return tuple(value.name for value in onnx.load(path).graph.output)
 
 
+def has_8_bits(path: Path) -> bool:
+    """Return whether the graph at `path` may multiply 8-bit numbers; its weights are not read."""
+    import onnx
+
+    return in_8_bits(onnx.load(path, load_external_data=False))
+
+
 def precision(path: Path) -> str | None:
     """What the graph at `path` has the weights of its convolutions and products in, the coarsest of them; None if not told.
 
-    A weight that a DequantizeLinear gives is as that finds it.
+    A weight that a DequantizeLinear gives is as that finds it; an operator that itself multiplies 8-bit numbers is "int8".
     """
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
+    if any(node.op_type in FORMS for node in graph.node):
+        return "int8"
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     constants = (node for node in graph.node if node.op_type == "Constant")
     types |= {node.output[0]: part.t.data_type for node in constants for part in node.attribute if part.name == "value"}

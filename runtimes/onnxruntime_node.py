@@ -23,6 +23,8 @@ class OnnxRuntimeNode(Runtime):
     package = "onnxruntime-node"
     provider: ClassVar[str] = "cpu"
     edition: ClassVar[str] = "node"
+    instructions: ClassVar[tuple[str, ...] | None] = None
+    """What it computes with, where that is not what the processor has."""
 
     @classmethod
     def check(cls) -> None:
@@ -55,6 +57,7 @@ class OnnxRuntimeNode(Runtime):
             precision=precision(self._model),  # these providers compute in the types of the graph, and nothing else was asked for
             threads=self._told.get("threads"),
             providers=(self._told["provider"],),
+            instructions=self.instructions,
             host=self._told["host"],
             pace="the way to another program and back is part of the time",
         )
@@ -66,3 +69,4 @@ class OnnxRuntimeWeb(OnnxRuntimeNode):
     package = "onnxruntime-web"
     provider = "wasm"
     edition = "web"
+    instructions = ("WebAssembly SIMD",)

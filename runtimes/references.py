@@ -13,10 +13,12 @@ from nin_onnx.golden import Golden, golden_images, read_tensors
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import TOLERANCES, compare
 
-__all__ = ["REFERENCES", "agreement", "inputs", "stored"]
+__all__ = ["EXACT", "REFERENCES", "agreement", "inputs", "stored"]
 
 REFERENCES = ("onnxruntime", "reference", "openvino", "tract")
 """Runtimes that share no code, the likeliest to be right first: any two that agree are believed."""
+EXACT = "reference"
+"""Of a graph in 8 bits it must be one of the two, if it gave an answer: it multiplies in float32, on every processor."""
 LARGEST = 2**28
 """How many values a batch of inputs may have: 2 GiB of float64."""
 

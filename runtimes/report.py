@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from nin_onnx.eight_bits.findings import Saturation
 from nin_onnx.machine import in_words
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.contract import Facts
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import Parity
-from nin_onnx.runtimes.saturation import Saturation
 from nin_onnx.statistics import Paired
 from nin_onnx.verdict import Accuracy
 

@@ -55,9 +55,9 @@ def work(job: Job) -> Answer:
 
 
 def facts(runtime: Runtime) -> Facts:
-    """What ran, and the instruction sets that it had if that was the CPU."""
+    """What ran, and the instruction sets that it had if that was the CPU and it has no others of its own."""
     found = runtime.facts()
-    return replace(found, instructions=instructions()) if found.device == "cpu" else found
+    return replace(found, instructions=instructions()) if found.device == "cpu" and found.instructions is None else found
 
 
 def run(runtime: Runtime, feed: Feed) -> Outputs:

@@ -10,10 +10,11 @@ from nin_onnx import atomic
 from nin_onnx.commands.options import FiniteRange, data_dir_option, json_option, print_json
 from nin_onnx.data import DATASETS, Dataset
 from nin_onnx.errors import AbsentDataError, MissingExtraError, ModelError
-from nin_onnx.runtimes.registry import RUNTIMES
+from nin_onnx.runtimes.registry import RUNTIMES, runtime
 
 __all__ = ["evaluate"]
 
+ASKED_FOR = [name for name in RUNTIMES if not runtime(name).by_default]
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -45,7 +46,7 @@ class Interpreter(click.ParamType[tuple[str, Path]]):
     "runtimes",
     multiple=True,
     metavar="NAME",
-    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all but openvino-bf16 and emulated-avx2]",
+    help=f"Only this one; may be repeated: {', '.join(RUNTIMES)}.  [default: all but {' and '.join(ASKED_FOR)}]",
 )
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.  [default: all; reference: 1000]"

@@ -25,7 +25,8 @@ class Emulator:
     """One graph; `layers` names the products that are emulated.
 
     Others stay exact: those of unsigned weights, which do not saturate, and those of weights that are calculated or batched,
-    and transposed convolutions, of which nothing is known.
+    and transposed convolutions, of which nothing is known. ConvInteger is taken for a convolution like others, though ONNX
+    Runtime has its weights as the first factor: of it the emulation says what may happen elsewhere.
     """
 
     def __init__(self, model: "onnx.ModelProto", *, saturating: bool = True) -> None:
@@ -87,7 +88,7 @@ class Emulator:
             centered = [weights - own for (_, weights), own in zip(flat, zeros, strict=True)]
             sums = [exact(columns, one) - zero * one.sum(0) for (columns, _), one in zip(flat, centered, strict=True)]
             rights.append(np.concatenate(sums, 1).reshape(*shape, -1))
-            if self._saturating:
+            if self._saturating and not _depthwise(product):
                 moves.append(np.concatenate([excess(*pair) for pair in flat], 1).reshape(*shape, -1))
         right = np.concatenate(rights)
         return right, np.concatenate(moves) if moves else np.zeros(())
@@ -99,6 +100,13 @@ def _emulated(product: Product) -> bool:
     if weights is None or not product.w.signed or product.node.op_type not in EMULATED:
         return False
     return product.node.op_type == "Conv" or weights.ndim == 2
+
+
+def _depthwise(product: Product) -> bool:
+    """Return whether each output channel has one input channel of its own: kernels for these widen before they multiply."""
+    w = product.w.values
+    groups = attributes(product.node).get("group", 1)
+    return product.node.op_type == "Conv" and w is not None and 1 < groups == len(w) and w.shape[1] == 1
 
 
 def _finished(product: Product, sums: NDArray[np.float64], bias: NDArray[Any] | None) -> NDArray[np.float64]:
@@ -114,9 +122,8 @@ def _finished(product: Product, sums: NDArray[np.float64], bias: NDArray[Any] | 
 
 
 def _number(value: NDArray[Any] | None) -> float:
-    return (
-        0.0 if value is None else float(np.asarray(value).item())
-    )  # raises ValueError for a scale in each row, which no kernel has
+    """Return a scale or zero point of activations; raises `ValueError` for one in each row, which no kernel has."""
+    return 0.0 if value is None else float(np.asarray(value).item())
 
 
 def _vector(value: NDArray[Any] | None) -> NDArray[np.float64]:

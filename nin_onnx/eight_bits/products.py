@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_onnx.eight_bits.qdq import FORMS, in_8_bits, inner_nodes
 from nin_onnx.evaluator import FIRST
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Factor", "Product", "products"]
+__all__ = ["Factor", "Product", "not_judged", "products"]
 
 OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-MOVING = ("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
-"""Operators that leave every number what it is."""
+REARRANGING = ("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "MaxPool")
+"""Operators that only rearrange or select numbers: ONNX Runtime moves DequantizeLinear behind them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,15 @@ class Product:
             return np.moveaxis(grouped, 2, 1).reshape(grouped.shape[0] * grouped.shape[2], -1)
         return np.swapaxes(w, -1, -2).reshape(-1, w.shape[-2]) if w.ndim > 1 else w[None]
 
+    @property
+    def left_rows(self) -> NDArray[np.int64] | None:
+        """The same of a matrix product's first factor; None if it is calculated, and for a convolution."""
+        if self.x.values is None or self.node.op_type not in ("Gemm", "MatMul"):
+            return None
+        x = self.x.values.astype(np.int64)
+        transposed = any(part.name == "transA" and part.i for part in self.node.attribute)
+        return x.T if transposed else x.reshape(-1, x.shape[-1])
+
 
 def _kinds(model: "onnx.ModelProto") -> Mapping[str, int]:
     """Return the type of every value as far as it is known, by ONNX's numbers."""
@@ -82,6 +92,11 @@ def products(model: "onnx.ModelProto") -> list[Product]:
     return found
 
 
+def not_judged(model: "onnx.ModelProto") -> int:
+    """Return how many nodes of `model`, if it is in 8 bits, may multiply such numbers and are not looked at by `products`."""
+    return sum(node.op_type in (*FORMS, *OPERATORS) for node in inner_nodes(model)) if in_8_bits(model) else 0
+
+
 class _Known:
     """What a graph says of its values without being run."""
 
@@ -96,7 +111,7 @@ class _Known:
     def factor(self, name: str) -> Factor | None:
         """Return what DequantizeLinear made `name` of, if it was 8-bit numbers."""
         node, moves = self.makers.get(name), []
-        while node is not None and node.op_type in MOVING:
+        while node is not None and node.op_type in REARRANGING:
             moves.append(node)
             node = self.makers.get(node.input[0])
         if node is None or node.op_type != "DequantizeLinear":
@@ -107,7 +122,7 @@ class _Known:
         if kind not in ("int8", "uint8"):
             return None
         for move in reversed(moves):
-            values = None if values is None else self.moved(move, values)
+            values = None if values is None else self.rearranged(move, values)
         return Factor(scale, zero, kind == "int8", values)
 
     def kind(self, name: str) -> str | None:
@@ -131,13 +146,13 @@ class _Known:
             node = self.makers.get(name)
             if name in self.tensors:
                 self.constants[name] = numpy_helper.to_array(self.tensors[name])
-            elif node is not None and node.op_type in (*MOVING, "Constant", "QuantizeLinear", "Cast"):
+            elif node is not None and node.op_type in (*REARRANGING, "Constant", "QuantizeLinear", "Cast"):
                 given = {source: self.constant(source) for source in node.input if source}
                 if all(value is not None for value in given.values()):
                     self.constants[name] = self.calculated(node, given)
         return self.constants[name]
 
-    def moved(self, node: "onnx.NodeProto", values: NDArray[Any]) -> NDArray[Any] | None:
+    def rearranged(self, node: "onnx.NodeProto", values: NDArray[Any]) -> NDArray[Any] | None:
         """Return `values` as `node` arranges them."""
         others = {name: self.constant(name) for name in node.input[1:] if name}
         if any(value is None for value in others.values()):

@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["as_qdq", "in_8_bits"]
+__all__ = ["FORMS", "as_qdq", "in_8_bits", "inner_nodes"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,20 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 
 def in_8_bits(model: "onnx.ModelProto") -> bool:
     """Return whether `model` has an operator that multiplies 8-bit numbers, or may stand beside one that does."""
-    return any(node.op_type in FORMS or node.op_type == "DequantizeLinear" for node in model.graph.node)
+    nodes = (*model.graph.node, *inner_nodes(model))
+    return any(node.op_type in FORMS or node.op_type == "DequantizeLinear" for node in nodes)
+
+
+def inner_nodes(model: "onnx.ModelProto") -> list["onnx.NodeProto"]:
+    """Return the nodes in subgraphs and functions of `model`, which `as_qdq` leaves as they are."""
+    found = [node for function in model.functions for node in function.node]
+    outer: list[onnx.NodeProto] = [*model.graph.node, *found]
+    while outer:
+        graphs = [graph for part in outer.pop().attribute for graph in (part.g, *part.graphs)]
+        inner = [node for graph in graphs for node in graph.node]
+        found += inner
+        outer += inner
+    return found
 
 
 def as_qdq(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -98,7 +111,7 @@ class _Writer:
             yield helper.make_node("DynamicQuantizeLinear", [source], [x, x_scale, x_zero])
         w, w_scale, w_zero = (given[at] if at is not None else "" for at in form.w)
         settings = {part.name: helper.get_attribute_value(part) for part in node.attribute}
-        x_scale, w_scale = x_scale or self.one(), w_scale or self.one()
+        x_scale, w_scale = x_scale or self.number(1), w_scale or self.number(1)
         axis = 0 if form.float_form == "Conv" or settings.get("transB") else -1
         operands = []
         for factor, scale, zero, along in ((x, x_scale, x_zero, 1), (w, w_scale, w_zero, axis)):
@@ -108,6 +121,9 @@ class _Writer:
         if bias and form.integer_bias:
             product, bias = self.fresh(), self.fresh()
             yield helper.make_node("Mul", [x_scale, w_scale], [product])
+            if "alpha" in settings:  # QGemm's bias is in the scale of what is multiplied by it
+                product, before = self.fresh(), product
+                yield helper.make_node("Mul", [before, self.number(settings["alpha"])], [product])
             yield helper.make_node("DequantizeLinear", [given[form.bias or 0], product], [bias], axis=0)
         result = self.fresh()
         inside = bool(bias) and form.float_form != "MatMul"
@@ -130,10 +146,10 @@ class _Writer:
         self.used.add(name)
         return name
 
-    def one(self) -> str:
-        """Return the name of a scale of 1."""
+    def number(self, value: float) -> str:
+        """Return the name of a float32 constant."""
         from onnx import numpy_helper
 
         name = self.fresh()
-        self.model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), name))
+        self.model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
         return name

@@ -103,7 +103,26 @@ def test_instruction_sets_are_what_the_processor_says_and_no_more(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"flags : {words}\n")
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(machine, "_numpy_features", lambda: dict.fromkeys(features.split(), True))
+    all_ = {word: word in features.split() for word, _ in machine.INSTRUCTIONS.values()}
+    monkeypatch.setattr(machine, "_numpy_features", lambda: all_)
+    assert machine.instructions() == expected
+
+
+@pytest.mark.parametrize(
+    ("features", "words", "expected"),
+    [
+        ({"AVX2": True, "AVX512F": False}, "avx2 avx_vnni vaes", ("AVX2", "AVX-VNNI")),  # Alder Lake
+        ({"AVX2": True, "AVX512F": True, "AVX512VNNI": True}, "avx512_bf16", ("AVX2", "AVX-512", "VNNI", "AVX512-BF16")),
+        ({"AVX2": True, "AVX512F": False}, "avx2", ("AVX2",)),
+        ({}, "avx2 avx_vnni avx512_bf16", ()),
+    ],
+)
+def test_what_an_older_numpy_has_no_word_for_is_what_linux_says(
+    features: dict[str, bool], words: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {words}\n")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "_numpy_features", lambda: features)
     assert machine.instructions() == expected
 
 

@@ -145,7 +145,7 @@ def test_an_export_that_could_saturate_is_refused_with_the_layer(
     monkeypatch.setattr(quantization, "quantize_static", lambda *given, **how: honest(*given, **how | {"reduce_range": False}))
     with pytest.raises(
         ExportError,
-        match=r"'int8' could saturate at the layer 'conv1' \(Conv\), .* 32,767: .* leave --variant int8 out$",
+        match=r"'int8' could saturate at the layer 'conv1' \(Conv\), .* 32,767\): .* leave --variant int8 out$",
     ):
         _all(trained, out=tmp_path / "out", precisions=("int8",))
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes import evaluate
-from nin_onnx.runtimes.model import precision, read_model
+from nin_onnx.runtimes.model import has_8_bits, precision, read_model
 
 Writer = Callable[..., Path]
 Data = Callable[..., Dataset]
@@ -211,6 +211,16 @@ def test_the_precision_of_a_graph_is_the_coarsest_of_its_weights(
     tmp_path: Path, kinds: tuple[type, ...], told: str | None, *, constant: bool
 ) -> None:
     assert precision(products(tmp_path, *kinds, constant=constant)) == told
+
+
+@pytest.mark.parametrize("operator", ["QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm"])
+def test_an_operator_that_multiplies_8_bit_numbers_is_in_int8(tmp_path: Path, operator: str) -> None:
+    path = products(tmp_path, np.float32)
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node(operator, ["x1"], ["y"]))
+    onnx.save(model, path)
+    assert precision(path) == "int8"
+    assert has_8_bits(path)
 
 
 def test_a_graph_in_float16_is_not_told_to_be_in_float32(tiny_model: Writer) -> None:

@@ -16,6 +16,7 @@ from quantized_graphs import LAYERS, qdq, widened
 from nin_onnx import models
 from nin_onnx.cli import cli
 from nin_onnx.eight_bits import Bound
+from nin_onnx.eight_bits.findings import SaturatedLayer, Saturation
 from nin_onnx.golden import Golden, read_golden, write_golden
 from nin_onnx.runtimes import RUNTIMES, evaluate, table
 from nin_onnx.runtimes.contract import Facts
@@ -23,8 +24,11 @@ from nin_onnx.runtimes.judgement import explained
 from nin_onnx.runtimes.junit import junit
 from nin_onnx.runtimes.markdown import markdown
 from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
+from nin_onnx.runtimes.parity import Parity
 from nin_onnx.runtimes.report import Row
-from nin_onnx.runtimes.saturation import Moved, Saturation, saturation_alone
+from nin_onnx.runtimes.saturation import saturation_alone
+from nin_onnx.runtimes.worker import facts as facts_of
 
 WIDE = Bound("conv2", "Conv", -64_770, 100)
 
@@ -55,20 +59,33 @@ def small(value: int, *, x: float = 255) -> onnx.ModelProto:
         (
             Saturation(2, (WIDE,), (), 12),
             (
-                "could saturate on x86 without VNNI: 1 of 2 layers, the furthest 'conv2' (Conv), pair sums up to -64,770, "
-                "where 16 bits hold 32,767",
-                "does not saturate on these 12 inputs, in an emulation of x86 without VNNI",
+                "could saturate on x86 without VNNI: 1 of 2 layers; the furthest is 'conv2' (Conv), "
+                "with a pair sum of -64,770 (16 bits hold -32,768 to 32,767)",
+                "does not saturate on the 12 golden images, in an emulation of x86 without VNNI",
             ),
         ),
         (
-            Saturation(1, (WIDE,), (Moved("conv1", 0.01), Moved("conv2", 0.2)), 1),
+            Saturation(1, (WIDE,), (SaturatedLayer("conv1", 0.01), SaturatedLayer("conv2", 0.2)), 1),
             (
-                "could saturate on x86 without VNNI: 1 of 1 layer, the furthest 'conv2' (Conv), pair sums up to -64,770, "
-                "where 16 bits hold 32,767",
-                "saturates on this input at layer 'conv2', by 2.0e-01 of its largest output, and at 1 more (emulated)",
+                "could saturate on x86 without VNNI: 1 of 1 layer; the furthest is 'conv2' (Conv), "
+                "with a pair sum of -64,770 (16 bits hold -32,768 to 32,767)",
+                "saturates on the golden image at layer 'conv2', by 2.0e-01 of its largest output, and at 1 more (emulated)",
             ),
         ),
-        (Saturation(1, (WIDE,), problem="out of time"), (..., "whether it saturates was not tried: out of time")),
+        (
+            Saturation(2, (WIDE, WIDE), (SaturatedLayer("conv1", 0.2),), 12, not_emulated=("conv2",), not_judged=1),
+            (
+                "could saturate on x86 without VNNI: 2 of 2 layers; the furthest is 'conv2' (Conv), with a pair sum of -64,770 "
+                "(16 bits hold -32,768 to 32,767); 1 node in subgraphs or functions not judged",
+                "saturates on the 12 golden images at layer 'conv1', by 2.0e-01 of its largest output (emulated); "
+                "not emulated: 'conv2'",
+            ),
+        ),
+        (
+            Saturation(1, (WIDE,), (), 12, not_emulated=("conv2",)),
+            (..., "saturation was not tested on inputs; not emulated: 'conv2'"),
+        ),
+        (Saturation(1, (WIDE,), problem="out of time"), (..., "saturation was not tested on inputs: out of time")),
     ],
 )
 def test_the_findings_are_told_apart(found: Saturation, words: tuple[Any, ...]) -> None:
@@ -89,18 +106,18 @@ def test_weights_of_8_bits_saturate_on_the_golden_images_and_the_layers_are_name
     golden = read_golden(models.FOLDER / "nin-digits" / "int8")
     found = saturation_alone(read_model(write(tmp_path, widened("nin-digits"), golden)))
     assert found
-    assert [one.layer for one in found.could] == list(LAYERS)
+    assert [one.layer for one in found.could_saturate] == list(LAYERS)
     assert found.images == 12
-    assert {one.layer for one in found.moved} >= {"conv1"}
-    assert all(one.by > 0 for one in found.moved)
+    assert {one.layer for one in found.saturates} >= {"conv1"}
+    assert all(one.by > 0 for one in found.saturates)
 
 
 def test_a_graph_that_could_saturate_need_not_do_so_on_the_inputs_at_hand(tmp_path: Path) -> None:
     for x, moved in ((255, True), (1, False)):
         found = saturation_alone(read_model(write(tmp_path, small(127, x=x))))
         assert found
-        assert [one.layer for one in found.could] == ["layer"]
-        assert (bool(found.moved), found.problem) == (moved, None)
+        assert [one.layer for one in found.could_saturate] == ["layer"]
+        assert (bool(found.saturates), found.problem) == (moved, None)
 
 
 def test_images_of_any_size_without_vectors_are_the_reason_why_nothing_was_tried(tmp_path: Path) -> None:
@@ -119,14 +136,14 @@ def test_eval_says_both_in_every_format_and_the_row_of_the_emulated_processor_fa
     outcomes = {row.runtime: row.outcome for row in report.rows}
     assert outcomes["emulated-avx2"] == "fail"
     assert report.saturation
-    for text in (table(report), markdown(report)):
+    for text in (table(report), markdown(report), junit(report)):
         text = " ".join(text.split())
         assert "could saturate on x86 without VNNI: 8 of 8 layers" in text
-        assert "saturates on these 12 inputs at layer" in text
+        assert "saturates on the 12 golden images at layer" in text
     found = json.loads(json.dumps(report.to_dict()))["saturation"]
-    assert [one["layer"] for one in found["could"]] == list(LAYERS)
-    assert {one["layer"]: one["by"] for one in found["moved"]}["conv1"] > 0.1
-    assert 'name="agrees"' in junit(report)
+    assert [one["layer"] for one in found["could_saturate"]] == list(LAYERS)
+    assert {one["layer"]: one["by"] for one in found["saturates"]}["conv1"] > 0.1
+    assert str(report.hardware["processor"]) in junit(report)
 
 
 def test_the_emulated_processor_passes_a_shipped_model_and_has_nothing_to_do_in_float32() -> None:
@@ -148,13 +165,21 @@ def test_the_emulated_processor_passes_a_shipped_model_and_has_nothing_to_do_in_
     ],
 )
 def test_a_runtime_that_fails_is_told_why_only_where_products_saturate(instructions: tuple[str, ...] | None, told: bool) -> None:
-    row = Row("onnxruntime", named=False, outcome="fail", reason="wrong", facts=Facts(instructions=instructions))
-    known = Saturation(1, (WIDE,), (Moved("conv2", 0.2),), 12)
-    reason = "wrong; this processor has no VNNI, and the model saturates on these 12 inputs at layer 'conv2'"
+    facts = Facts(instructions=instructions, precision="int8")
+    parity = Parity(8e-3, {}, "wrong")
+    row = Row("onnxruntime", named=False, outcome="fail", reason="wrong", facts=facts, parity=parity)
+    known = Saturation(1, (WIDE,), (SaturatedLayer("conv2", 0.2),), 12)
+    reason = "wrong; likely saturation: this processor has no VNNI, and the model saturates on the 12 golden images at"
     assert (explained(row, known).reason or "").startswith(reason) is told
     assert explained(replace(row, outcome="pass"), known).reason == "wrong"
     assert explained(row, Saturation(1, (WIDE,))) == row
     assert explained(row, None) == row
+    for other in (
+        replace(row, facts=replace(facts, precision="fp32")),
+        replace(row, runtime="reference"),
+        replace(row, parity=replace(parity, problem=None)),  # what is wrong is its labels
+    ):
+        assert explained(other, known) == other
 
 
 def test_show_and_doctor_say_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,12 +190,13 @@ def test_show_and_doctor_say_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             CliRunner().invoke(cli, [command, str(path)], standalone_mode=False, catch_exceptions=False).output.split()
         )
         assert (
-            "8 bits could saturate on x86 without VNNI: 1 of 1 layer, the furthest 'layer' (Conv), pair sums up to 64,770" in said
+            "8 bits could saturate on x86 without VNNI: 1 of 1 layer; the furthest is 'layer' (Conv), with a pair sum of 64,770"
+            in said
         )
-        assert "saturates on these 4 inputs at layer 'layer', by" in said
+        assert "saturates on the 4 golden images at layer 'layer', by" in said
         values = json.loads(CliRunner().invoke(cli, [command, str(path), "--json"], standalone_mode=False).output)
-        assert values["saturation"]["could"] == [{"layer": "layer", "operator": "Conv", "lowest": 0, "highest": 64_770}]
-        assert values["saturation"]["moved"][0]["by"] > 0.1
+        assert values["saturation"]["could_saturate"] == [{"layer": "layer", "operator": "Conv", "lowest": 0, "highest": 64_770}]
+        assert values["saturation"]["saturates"][0]["by"] > 0.1
 
 
 def test_a_row_tells_the_instruction_sets_of_its_process(tiny_model: Callable[..., Path]) -> None:
@@ -181,4 +207,13 @@ def test_a_row_tells_the_instruction_sets_of_its_process(tiny_model: Callable[..
     other = replace(report, rows=(replace(row, facts=replace(row.facts, instructions=("SSE",))),))
     assert "onnxruntime had SSE" in table(other)
     assert "onnxruntime had SSE" in markdown(other)
+    assert 'name="processor" value="onnxruntime had SSE"' in junit(other)
     assert json.loads(json.dumps(other.to_dict()))["rows"][0]["facts"]["instructions"] == ["SSE"]
+
+
+def test_a_runtime_keeps_instruction_sets_of_its_own() -> None:
+    class Web(OnnxRuntimeWeb):
+        def facts(self) -> Facts:
+            return Facts(device="cpu", instructions=self.instructions)
+
+    assert facts_of(Web()).instructions == ("WebAssembly SIMD",)

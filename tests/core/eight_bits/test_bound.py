@@ -16,6 +16,7 @@ from quantized_graphs import LAYERS, qdq, shipped, widened
 from nin_onnx import models
 from nin_onnx.eight_bits import bounds
 from nin_onnx.eight_bits.bound import pair_sums
+from nin_onnx.eight_bits.products import not_judged
 
 
 @given(arrays.arrays(np.int8, st.tuples(st.integers(1, 3), st.integers(1, 6))))
@@ -59,7 +60,7 @@ def test_a_single_pair_that_saturates_is_found_in_whatever_layer(name: str, laye
     tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
     (found,) = (one for one in bounds(graph) if one.could_saturate)
     assert (found.layer, found.furthest) == (layer, 2 * 255 * 65 * sign)
-    assert str(found) == f"'{layer}' (Conv), pair sums up to {found.furthest:,}"
+    assert str(found) == f"'{layer}' (Conv), with a pair sum of {found.furthest:,}"
 
 
 def test_weights_of_one_output_are_paired_and_no_others() -> None:
@@ -89,14 +90,27 @@ def test_a_transposed_convolution_adds_over_its_first_axis() -> None:
     assert bounds(qdq("ConvTranspose", w, rank=4, axis=1))[0].highest == 51_000
 
 
-def test_unsigned_weights_do_not_saturate_and_signed_activations_do() -> None:
-    graph = qdq("Conv", np.full((1, 4, 1, 1), 127, np.int8), rank=4, kind=np.int8)
+@pytest.mark.parametrize(("kind", "saturates"), [(np.uint8, False), (np.int8, True)])
+def test_of_unsigned_weights_only_signed_activations_could_saturate(kind: type, *, saturates: bool) -> None:
+    graph = qdq("Conv", np.full((1, 4, 1, 1), 127, np.int8), rank=4, kind=kind)
     assert bounds(graph)[0].could_saturate
     for tensor in graph.graph.initializer:
         if tensor.name in ("w", "wz"):
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.uint8), tensor.name))
     (found,) = bounds(graph)
-    assert not found.could_saturate
+    assert found.could_saturate is saturates
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize("operator", ["MatMul", "Gemm"])
+def test_weights_may_be_the_first_factor(operator: str, kind: type) -> None:
+    w = np.array([[100, 100, 0], [0, 0, 100]], np.int8)
+    graph = qdq(operator, w, rank=2, kind=kind, **{"transA": 1} if operator == "Gemm" else {})
+    (node,) = (one for one in graph.graph.node if one.name == "layer")
+    node.input[0], node.input[1] = node.input[1], node.input[0]
+    # the rows of MatMul's first factor, the columns of Gemm's transposed one; signed activations are weights too
+    highest = 64_770 if kind is np.int8 else {"MatMul": 51_000, "Gemm": 25_500}[operator]
+    assert bounds(graph)[0].highest == highest
 
 
 def test_weights_that_are_calculated_could_be_anything() -> None:
@@ -131,6 +145,32 @@ def test_weights_that_are_quantized_moved_or_stored_in_nodes_are_found() -> None
     )
     (found,) = bounds(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
     assert (found.layer, found.highest) == ("late", 51_000)
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "Slice"])
+def test_numbers_that_are_selected_are_multiplied_in_8_bits_too(operator: str) -> None:
+    graph = qdq("Conv", np.full((1, 2, 1, 1), 127, np.int8), rank=4)
+    (conv,) = (node for node in graph.graph.node if node.op_type == "Conv")
+    settings: dict[str, Any] = {"kernel_shape": [2, 2]} if operator == "MaxPool" else {}
+    bounds_of = [] if operator == "MaxPool" else ["from", "to"]
+    graph.graph.initializer.extend(numpy_helper.from_array(np.array([at] * 4), name) for at, name in ((0, "from"), (2, "to")))
+    graph.graph.node.insert(2, helper.make_node(operator, [conv.input[0], *bounds_of], ["selected"], **settings))
+    conv = graph.graph.node[-1]
+    conv.input[0] = "selected"
+    (found,) = bounds(graph)
+    assert found.highest == 64_770
+
+
+def test_nodes_in_subgraphs_and_functions_are_counted_but_not_judged() -> None:
+    graph = qdq("Conv", np.full((1, 2, 1, 1), 1, np.int8), rank=4)
+    assert not_judged(graph) == 0
+    branch = helper.make_graph([helper.make_node("MatMulInteger", ["a", "b"], ["c"])], "b", [], [])
+    nested = helper.make_graph([helper.make_node("If", ["which"], ["c"], then_branch=branch, else_branch=branch)], "n", [], [])
+    graph.graph.node.append(helper.make_node("If", ["which"], ["c"], then_branch=nested, else_branch=branch))
+    inner = [helper.make_node("MatMul", ["a", "b"], ["c"]), helper.make_node("Relu", ["c"], ["d"])]
+    graph.functions.append(helper.make_function("own", "F", ["a", "b"], ["d"], inner, [helper.make_opsetid("", 18)]))
+    assert not_judged(graph) == 4
+    assert len(bounds(graph)) == 1
 
 
 def test_a_graph_in_float32_has_no_bounds() -> None:

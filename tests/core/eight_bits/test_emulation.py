@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
-from quantized_graphs import LAYERS, model, qdq, shipped, vpmaddubsw, widened
+from quantized_graphs import LAYERS, model, qdq, shipped, vpmaddubsw, weight_zeros, widened
 
 from nin_onnx import models
 from nin_onnx.eight_bits.emulation import Emulator
@@ -79,6 +79,12 @@ def test_a_matrix_product_that_cannot_saturate_is_the_specifications(
     assert_near(Emulator(graph).run({"x": x})["y"], np.asarray(expected))
 
 
+def test_a_matrix_product_may_have_more_axes_than_two() -> None:
+    graph, x = qdq("MatMul", small((5, 3)), rank=3, axis=1), pixels((2, 4, 5))
+    (expected,) = evaluator(graph).run(None, {"x": x})
+    assert_near(Emulator(graph).run({"x": x})["y"], np.asarray(expected))
+
+
 def test_a_convolution_pairs_neighbouring_channels_row_by_row() -> None:
     w = RANDOM.integers(-128, 128, (3, 3, 2, 2)).astype(np.int8)
     x = pixels((1, 3, 4, 4)).clip(180)
@@ -89,16 +95,24 @@ def test_a_convolution_pairs_neighbouring_channels_row_by_row() -> None:
     for row, column in np.ndindex(3, 3):
         seen = unsigned[:, row : row + 2, column : column + 2].transpose(1, 2, 0).reshape(1, -1)
         sums = np.array(vpmaddubsw(seen, weights)[0]) - 3 * weights.astype(int).sum(0)
+        sums -= weight_zeros(3) * (seen.astype(int) - 3).sum()
         np.testing.assert_allclose(found[0, :, row, column], sums * np.linspace(0.5, 1, 3) + np.arange(3), rtol=1e-6)
     assert emulator.moved["layer"] > 0.01
+
+
+def test_a_depthwise_convolution_does_not_saturate() -> None:
+    """ONNX Runtime multiplies there in 16 bits and adds in 32."""
+    emulator = Emulator(qdq("Conv", np.full((4, 1, 3, 3), 127, np.int8), rank=4, group=4))
+    emulator.run({"x": pixels((1, 4, 5, 5)).clip(200)})
+    assert emulator.moved == {"layer": 0.0}
 
 
 FORMS: dict[str, tuple[int, list[str], dict[str, Any]]] = {
     "QLinearConv": (TensorProto.UINT8, ["x", "s", "z", "w4", "ws", "wz", "big", "yz", "b"], {"pads": [1, 1, 1, 1]}),
     "QLinearMatMul": (TensorProto.UINT8, ["x", "s", "z", "w2", "s", "zero", "big", "yz"], {}),
     "ConvInteger": (TensorProto.INT32, ["x", "w4", "z", "zero"], {}),
-    "MatMulInteger": (TensorProto.INT32, ["x", "w2", "z", "zero"], {}),
-    "QGemm": (TensorProto.UINT8, ["x", "s", "z", "w2", "s", "zero", "b3", "big", "yz"], {"alpha": 1.0}),
+    "MatMulInteger": (TensorProto.INT32, ["x", "w2", "z", "zeros"], {}),
+    "QGemm": (TensorProto.UINT8, ["x", "s", "z", "w2", "s", "zero", "b3", "big", "yz"], {"alpha": 0.5}),
     "MatMulIntegerToFloat": (TensorProto.FLOAT, ["x", "w2", "s", "s", "z", "zero", "bias"], {}),
     "DynamicQuantizeMatMul": (TensorProto.FLOAT, ["x", "w2", "s", "zero", "bias"], {}),
 }
@@ -115,8 +129,9 @@ def form(operator: str, most: int) -> onnx.ModelProto:
         "w4": random.integers(-most, most + 1, (3, 4, 3, 3)).astype(np.int8),
         "w2": random.integers(-most, most + 1, (6, 3)).astype(np.int8),
         "ws": np.array([0.5, 0.25, 1], np.float32),
-        "wz": np.zeros(3, np.int8),
-        "zero": np.int8(0),
+        "wz": np.array([1, -2, 0], np.int8),
+        "zero": np.int8(3),
+        "zeros": np.array([1, -2, 0], np.int8),
         "b": np.array([10, -2000, 300], np.int32),
         "b3": np.array([10, -2000, 300], np.int32),
         "bias": np.array([1, 2, 3], np.float32),
