@@ -20,6 +20,8 @@ def test_the_stages_are_among_the_modules() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_a_module_has_what_it_offers(name: str) -> None:
+    if name == "nin_onnx.train.kernels":
+        pytest.importorskip("triton", reason="Triton comes with torch for NVIDIA GPUs")
     module = importlib.import_module(name)
     offered = getattr(module, "__all__", ()) if hasattr(module, "__path__") else module.__all__  # a folder may offer nothing
     assert len(set(offered)) == len(offered)
