@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -88,12 +89,21 @@ class Learner:
     def learn_from(self, examples: Examples) -> None:
         """Take the images that steps choose from."""
         images, self.labels = examples
+        if self.preprocess_once and not self._fits(len(images)):
+            self.preprocess_once, self.captured = False, None  # its kernels read preprocessed images
         if self.preprocess_once:
             images = torch.empty(len(images), *self.network.architecture.input, device=self.device)  # [N, C, H, W], contiguous
             with torch.no_grad():
                 for part, place in zip(examples.images.split(1000), images.split(1000), strict=True):
                     place.copy_(self.preprocessing(part))
         self.images = images
+
+    def _fits(self, count: int) -> bool:
+        """Return whether `count` preprocessed images, float32, take at most half of the memory that is free on the GPU."""
+        if self.device.type == "cpu":
+            return True
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return 4 * count * math.prod(self.network.architecture.input) <= free / 2
 
     def begin(self, seed: int) -> None:
         """Draw the first weights; every later random choice follows from `seed` too."""

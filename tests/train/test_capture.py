@@ -208,6 +208,18 @@ def test_a_capture_that_fails_after_the_backward_pass_leaves_no_gradient_behind(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
 
 
+def test_images_that_do_not_fit_preprocessed_are_preprocessed_batch_by_batch(
+    tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "record", record)
+    told: list[str] = []
+    large = learner(tiny_recipe("train.micro_batch=32"), told)
+    monkeypatch.setattr(large, "_fits", lambda count: count < 64)
+    losses, _ = trained(large, (32, 32, 14))
+    assert (large.images.dtype, large.captured, told) == (torch.uint8, None, [])
+    assert losses == trained(learner(tiny_recipe("train.micro_batch=32")), (32, 32, 14))[0]
+
+
 def test_if_the_fused_update_cannot_be_captured_the_plain_one_is(tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "record", record)
     told: list[str] = []
