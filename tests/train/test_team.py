@@ -273,7 +273,7 @@ from nin_onnx import cli
 from nin_onnx.train import learner
 
 step = learner.Learner.step
-def interrupted(self, images, labels, number):
+def interrupted(self, rows, number):
     if (os.environ["RANK"], str(number)) == ("1", os.environ.get("STOP_AT")):
         signal.raise_signal(signal.SIGINT)
     return step(self, rows, number)
