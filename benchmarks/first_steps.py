@@ -2,7 +2,7 @@
 
     python benchmarks/first_steps.py cifar100 [--steps 400] [--seeds 3] [--set network.maps_bias=0.5]
 
-A map that is 0 at every place of every image, behind the last ReLU, gets no gradient any more; if all are, the network is
+A map that is 0 at every place of every image, behind the last ReLU, gets no more gradients; if all are, the network is
 dead. For each seed, and at some steps, the table has: the mean loss since the row before; of the first batch, trained on or
 not, how many maps are not 0 everywhere, and how far the numbers before the last ReLU spread; the biases of that layer; and
 the gradient that reaches them and the first convolution. Images, order, masks and rates are those of `nin-onnx train`.
@@ -28,7 +28,7 @@ STEPS = (0, 5, 10, 20, 40, 80, 120, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 
 
 class Shown(NamedTuple):
-    """What is shown of one step."""
+    """A line of the table: the figures of one step."""
 
     step: int
     loss: float

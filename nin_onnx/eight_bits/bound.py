@@ -23,7 +23,7 @@ __all__ = ["HIGHEST", "LARGEST_ACTIVATION", "LOWEST", "Bound", "bounds", "furthe
 
 LARGEST_ACTIVATION = 255
 LOWEST, HIGHEST = -32_768, 32_767
-"""What 16 bits hold."""
+"""The smallest and the largest number of 16 bits."""
 ANY = np.array([[-128, -128, 127, 127]])
 """Stands for weights that are not known."""
 

@@ -1,4 +1,4 @@
-"""What is known of a graph that multiplies 8-bit numbers: that it could saturate, and that it does on given inputs."""
+"""The findings on a graph that multiplies 8-bit numbers: that it could saturate, and that it does on given inputs."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class Saturation:
 
     @property
     def bound(self) -> str:
-        """The first finding in words."""
+        """Return the first finding in words."""
         layers = f"{self.layers} layer{'s' * (self.layers != 1)}"
         if not self.layers:
             found = "no layer judged"
@@ -55,7 +55,7 @@ class Saturation:
 
     @property
     def emulation(self) -> str | None:
-        """The second finding in words; None if the first rules it out."""
+        """Return the second finding in words; None if the first rules it out."""
         if not self.could_saturate:
             return None
         if self.problem:
@@ -71,5 +71,5 @@ class Saturation:
         return f"saturates {these} at layer '{worst.layer}', by {worst.by:.1e} of its largest output{more} (emulated){others}"
 
     def lines(self) -> tuple[str, ...]:
-        """Return what is known, a sentence each."""
+        """Return the findings, a sentence each."""
         return (self.bound, *([self.emulation] if self.emulation else []))
