@@ -16,13 +16,13 @@ import click
 import torch
 from torch import Tensor
 
+from nin_onnx import recipe as recipes
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import checkpoint, examples, schedule
 from nin_onnx.train import device as devices
-from nin_onnx.train import recipe as recipes
 from nin_onnx.train.learner import Learner
+from nin_onnx.train.process_group import ProcessGroup
 from nin_onnx.train.randomness import Purpose, seeded
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.team import Team
 
 STEPS = (0, 5, 10, 20, 40, 80, 120, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 
@@ -62,7 +62,7 @@ def main(
     """Train RECIPE for some steps and show what becomes of its class maps."""
     where, settings = devices.choose(device), recipes.load(recipe, overrides)
     devices.set_up(where, deterministic=False)
-    data = examples.TrainingData.load(settings, None, where, Team())
+    data = examples.TrainingData.load(settings, None, where, ProcessGroup())
     images, classes = data.examples, len(data.labels)
     preprocessing = kept(fitted, data.fingerprint) if fitted else None
     for number in range(seed, seed + seeds):

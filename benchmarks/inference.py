@@ -4,7 +4,7 @@
 
 PyTorch          the classifier as it is trained, eager, float32
 fp32, fp16, int8 the exported graph and its variants
-and the fp32 graph without preprocessing, with standardise, and with GCN and ZCA whitening
+and the fp32 graph without preprocessing, with standardize, and with GCN and ZCA whitening
 
 All take the same raw pixels, uint8, at batch 1, 32 and 128, and take turns in every round after a warm-up; ratios are taken
 within a round, so that a machine that drifts is fair to all. Weights are random, which costs the same. A multiply-add is two
@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from training import product, seconds  # the benchmark beside this one
 
 from nin_onnx import machine
+from nin_onnx import recipe as recipes
 from nin_onnx.architecture import ARCHITECTURES, multiply_adds
-from nin_onnx.export.half import half
+from nin_onnx.export.fp16 import half
 from nin_onnx.export.passes import PASSES, run
-from nin_onnx.export.quantise import quantise
+from nin_onnx.export.quantize import quantize
 from nin_onnx.export.to_onnx import golden_vectors, to_onnx
-from nin_onnx.train import recipe as recipes
 from nin_onnx.train.checkpoint import build_classifier
-from nin_onnx.train.network import Classifier
+from nin_onnx.train.network import TorchClassifier
 
 BATCHES = (1, 32, 128)
 OPERATIONS = 2 * multiply_adds(ARCHITECTURES["nin-cifar10"])  # for each image
@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 Work = Callable[[NDArray[np.uint8]], object]
 
 
-def classifier(*steps: str) -> Classifier:
+def classifier(*steps: str) -> TorchClassifier:
     """The network with random weights behind `steps`; a whitening matrix is made up, since fitting one takes minutes."""
     torch.manual_seed(0)
     made = build_classifier(replace(recipes.load("cifar10-modern"), preprocessing=steps)).eval()
@@ -51,13 +51,13 @@ def classifier(*steps: str) -> Classifier:
     return made
 
 
-def graph(source: Classifier) -> onnx.ModelProto:
+def graph(source: TorchClassifier) -> onnx.ModelProto:
     """`source` exported as `nin-onnx export` does it."""
     model, _ = run(to_onnx(source), golden_vectors(source), PASSES)
     return model
 
 
-def eager(source: Classifier) -> Work:
+def eager(source: TorchClassifier) -> Work:
     """`source` as PyTorch runs it."""
 
     def work(images: NDArray[np.uint8]) -> object:
@@ -110,9 +110,9 @@ def main(rounds: int, images: int) -> None:
         "PyTorch": eager(source),
         "fp32": session(exported),
         "fp16": session(half(exported, steps)),
-        "int8": session(quantise(exported, steps, calibration, "minmax")),
+        "int8": session(quantize(exported, steps, calibration, "minmax")),
     }
-    inside = {"none": (), "standardise": ("standardise",), "GCN + ZCA": ("gcn55", "zca")}
+    inside = {"none": (), "standardize": ("standardize",), "GCN + ZCA": ("gcn55", "zca")}
     costs = {name: session(graph(classifier(*steps))) for name, steps in inside.items()}
     peak = product(torch.float32, CPU) / 1e9
     where = f"{machine.hardware()['processor']}, {torch.get_num_threads()} threads"

@@ -23,9 +23,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from nin_onnx import machine
+from nin_onnx import recipe as recipes
 from nin_onnx.architecture import ARCHITECTURES, multiply_adds
 from nin_onnx.train import device as devices
-from nin_onnx.train import recipe as recipes
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from numpy.typing import NDArray
 
-from nin_onnx import atomic, model_card
+from nin_onnx import atomic
 from nin_onnx.card import Card, write_card
 from nin_onnx.errors import ModelError, RunError, UnknownNameError, require
+from nin_onnx.export import model_card
 from nin_onnx.export.bundles import BUNDLES, write_bundles
+from nin_onnx.export.overwrite import check_overwrite
 from nin_onnx.export.passes import PASSES, Pass, PassResult, run
 from nin_onnx.export.passes.check_golden import check_golden
-from nin_onnx.export.replaceable import check_replaceable
 from nin_onnx.golden import Golden, write_golden
 from nin_onnx.machine import versions
 from nin_onnx.statistics import Paired
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "VariantExport", "export", "export_run"]
 
-ANY_SIZE = {"scale", "standardise"}
+ANY_SIZE = {"scale", "standardize"}
 """Steps of the preprocessing that do the same to images of another size."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a model is called: it becomes a file's name in bundles, and a folder's."""
@@ -75,7 +76,7 @@ def export_run(
     folder: Path,
     out: Path | None = None,
     passes: tuple[Pass, ...] = PASSES,
-    licence: str | None = None,
+    license: str | None = None,
     bundles: Sequence[str] = (),
     *,
     precisions: Sequence[str] = PRECISIONS[:1],
@@ -85,7 +86,7 @@ def export_run(
 ) -> Export:
     """Export the trained classifier of the run `folder` into the model folder `out`, by default `folder`/model.
 
-    `licence` is that of the weights, as SPDX writes it. `bundles`: other layouts to write as well, keys of
+    `license` is that of the weights, as SPDX writes it. `bundles`: other layouts to write as well, keys of
     `nin_onnx.export.bundles.BUNDLES`. model.onnx is in fp32 and takes uint8; each other of `precisions` and of `inputs` gets
     a folder beside it. Precisions other than fp32 need ONNX Runtime and the training images, below `data_dir`.
     `dynamic_size`: the graph takes images of any height and width.
@@ -96,8 +97,8 @@ def export_run(
     """
     _require()
     from nin_onnx.export.variant import make_variants
+    from nin_onnx.run import Run
     from nin_onnx.train.checkpoint import load_classifier, sha256
-    from nin_onnx.train.run import Run
 
     _check_known("bundle", bundles, BUNDLES)
     _check_known("precision", precisions, PRECISIONS)
@@ -107,7 +108,7 @@ def export_run(
             require(f"the variant '{precision}'", "cpu", "onnxruntime")  # before the work begins
     source = Run(folder).trained()
     target = out or folder / "model"
-    check_replaceable(target)
+    check_overwrite(target)
     classifier, checkpoint = load_classifier(source)
     recipe = checkpoint.recipe
     table = classifier.network.architecture
@@ -126,7 +127,7 @@ def export_run(
         recipe=recipe.name,
         seed=checkpoint.seed,
         fit=recipe.folder.fit if recipe.folder else "stretch",
-        licence=licence,
+        license=license,
         test=_tested(folder),
         experiment=recipe.experiment,
         dataset=checkpoint.dataset,
@@ -147,7 +148,7 @@ def export(
     labels: Sequence[str],
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     bundles: Sequence[str] = (),
     passes: tuple[Pass, ...] = PASSES,
     dynamic_size: bool = False,
@@ -157,7 +158,7 @@ def export(
     `example` is a batch of images as `module` takes it: uint8 [batch, height, width, channels], which is then all that happens
     to the pixels, or float32 [batch, channels, height, width]; then the graph makes 0…1 of the pixels first, subtracts `mean`
     and divides by `std`, one number for each channel. `module` gives scores [batch, classes], or class maps [batch, classes,
-    h, w], whose means are the scores. `labels`: one for each class. `licence`, `bundles` and `dynamic_size` as for
+    h, w], whose means are the scores. `labels`: one for each class. `license`, `bundles` and `dynamic_size` as for
     `export_run`.
 
     Raises `ModelError` for a module or labels that are no such thing, `RunError` for an `out` that is something else than an
@@ -171,7 +172,7 @@ def export(
     if not all(isinstance(label, str) for label in labels):
         raise ModelError(f"the labels are '{list(labels)}', expected text for each class")
     _check_known("bundle", bundles, BUNDLES)
-    check_replaceable(out)
+    check_overwrite(out)
     classifier = wrapped(module, example, len(labels), mean, std)
     channels, height, width = classifier.input
     card = Card(
@@ -188,7 +189,7 @@ def export(
         dataset={},
         golden="",
         weights="",
-        licence=licence,
+        license=license,
     )
     return _export(classifier, card, out, passes, bundles, dynamic_size=dynamic_size)
 
@@ -230,7 +231,7 @@ def _export(
             for name, one in variants.items()
         )
         write_bundles(staging, card.name, bundles)
-        check_replaceable(target)  # what was put there meanwhile is not lost
+        check_overwrite(target)  # what was put there meanwhile is not lost
     return Export(target / "model.onnx", size, card, tuple(results), made)
 
 
@@ -250,7 +251,7 @@ def _write(folder: Path, model: onnx.ModelProto, golden: Golden) -> int:
 
 def _tested(folder: Path) -> Mapping[str, Any] | None:
     """What the run's summary says of the test data; None where it was not looked at."""
-    from nin_onnx.train.run import Run
+    from nin_onnx.run import Run
 
     found: Mapping[str, Any] | None = Run(folder).summary().get("test") if (folder / "summary.json").exists() else None
     return found

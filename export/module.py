@@ -14,7 +14,7 @@ from nin_onnx.errors import ModelError
 from nin_onnx.train import preprocessing
 from nin_onnx.train.network import Decisions, ImageClassifier, Outputs, decisions
 from nin_onnx.train.preprocessing import Preprocessing
-from nin_onnx.train.preprocessing.pixels import Standardise
+from nin_onnx.train.preprocessing.pixels import Standardize
 
 __all__ = ["ModuleClassifier", "wrapped"]
 
@@ -72,10 +72,10 @@ def _preprocessing(shape: Shape, mean: Sequence[float] | None, std: Sequence[flo
         if len(values) != shape[0] or (name == "std" and not all(value > 0 for value in values)):
             above = " above 0" if name == "std" else ""
             raise ModelError(f"'{name}' is '{list(values)}', expected a number{above} for each of {shape[0]} channels")
-    before = preprocessing.build(("scale", "standardise") if given else ("scale",), shape)
+    before = preprocessing.build(("scale", "standardize") if given else ("scale",), shape)
     if given:
         step = before[1]
-        assert isinstance(step, Standardise)
+        assert isinstance(step, Standardize)
         for name, values in given.items():
             getattr(step, name).copy_(torch.tensor(values)[:, None, None])
     return before

@@ -17,16 +17,16 @@ from nin_onnx.card import Card, read_card, write_card
 from nin_onnx.data import Dataset
 from nin_onnx.errors import ExportError
 from nin_onnx.evaluator import evaluator
-from nin_onnx.export.half import half
-from nin_onnx.export.material import Material, logits, material, test_images
-from nin_onnx.export.passes.strip import strip
-from nin_onnx.export.quantise import METHODS, quantise
+from nin_onnx.export.calibration import Material, logits, material, test_images
+from nin_onnx.export.fp16 import half
+from nin_onnx.export.passes.clear_metadata import strip
+from nin_onnx.export.quantize import METHODS, quantize
 from nin_onnx.export.to_onnx import golden_vectors
 from nin_onnx.golden import Golden
 from nin_onnx.machine import hardware, instructions, versions
 from nin_onnx.statistics import Paired, paired
 from nin_onnx.train.checkpoint import Checkpoint
-from nin_onnx.train.network import Classifier
+from nin_onnx.train.network import TorchClassifier
 from nin_onnx.variants import INPUTS, PRECISIONS, float_input, folder_name, planar
 
 __all__ = ["Variant", "make_variant", "make_variants", "with_float_input"]
@@ -49,7 +49,7 @@ class Variant:
 
 
 def make_variants(
-    classifier: Classifier,
+    classifier: TorchClassifier,
     checkpoint: Checkpoint,
     precisions: Sequence[str],
     inputs: Sequence[str],
@@ -73,7 +73,7 @@ def make_variants(
 
 
 def make_variant(
-    precision: str, source: onnx.ModelProto, classifier: Classifier, images: Material, tested: Dataset | None = None
+    precision: str, source: onnx.ModelProto, classifier: TorchClassifier, images: Material, tested: Dataset | None = None
 ) -> Variant:
     """The variant of `source`, the exported graph of `classifier`; raises `ExportError` where it is not as good.
 
@@ -88,7 +88,7 @@ def make_variant(
         model = half(source, card.preprocessing)
         after = logits(model, validation.images)
     else:
-        made = {method: quantise(source, card.preprocessing, images.calibration, method) for method in METHODS}
+        made = {method: quantize(source, card.preprocessing, images.calibration, method) for method in METHODS}
         tried = {method: logits(one, validation.images) for method, one in made.items()}
         changes = {method: int(np.count_nonzero(one.argmax(1) != before.argmax(1))) for method, one in tried.items()}
         chosen = min(METHODS, key=lambda method: (changes[method], float(np.square(tried[method] - before).mean())))
@@ -153,7 +153,7 @@ def with_float_input(variant: Variant) -> Variant:
     return Variant(model, golden, card, variant.comparison)
 
 
-def _golden(precision: str, model: onnx.ModelProto, classifier: Classifier) -> Golden:
+def _golden(precision: str, model: onnx.ModelProto, classifier: TorchClassifier) -> Golden:
     """The answers that every runtime must give for a variant.
 
     fp16: PyTorch's in float64, with the network's weights rounded as the graph has them; the graph must be near them. int8:

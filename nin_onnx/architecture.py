@@ -158,7 +158,7 @@ _CIFAR10_FC_DROPOUT = Architecture(
 
 # §4.6: "a conventional CNN" with three convolutions and one locally connected layer of 10 maps. The paper gives no sizes, and
 # points to Hinton et al. 2012 (arXiv:1207.0580): 64 filters of 5×5, each followed by overlapping pooling, and local filters of
-# 3×3. Here all three pools take the maximum, and there is no response normalisation.
+# 3×3. Here all three pools take the maximum, and there is no response normalization.
 _CNN: tuple[Row, ...] = (
     Conv("conv1", 64, 5, 2), MaxPool("pool1"),
     Conv("conv2", 64, 5, 2), MaxPool("pool2"),
@@ -206,7 +206,7 @@ def layers(network: Architecture) -> tuple[Layer, ...]:
     """
     found: list[Layer] = []
     channels, height, width = network.input
-    field, step = 1, 1  # side of the field, and pixels between the fields of neighbours
+    field, step = 1, 1  # side of the field, and pixels between the fields of neighbors
     for row in network.rows:
         before = (channels, height, width)
         weights = operations = 0

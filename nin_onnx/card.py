@@ -21,8 +21,8 @@ KINDS = (
     | dict.fromkeys(("dataset", "calibration", "comparison", "test", "trained_with", "exported_with"), dict)
 )
 """What JSON holds for a fact; text for the others."""
-OPTIONAL = ("experiment", "source", "calibration", "comparison", "licence", "test")
-"""Facts that may be null."""
+OPTIONAL = ("experiment", "source", "calibration", "comparison", "license", "test")
+"""RuntimeInfo that may be null."""
 OF_DATA = (
     dict.fromkeys(("name", "split", "provenance", "fingerprint"), (str,))
     | dict.fromkeys(("images", "errors"), (int,))
@@ -30,8 +30,10 @@ OF_DATA = (
 )
 """What JSON holds for the facts of a data set."""
 TESTED = ("name", "split", "provenance", "images", "errors", "error", "low", "high")
-"""Facts of the test data, none of which may be absent."""
+"""RuntimeInfo of the test data, none of which may be absent."""
 
+RENAMED = {"licence": "license"}
+"""Keys that cards had before."""
 COMPARED = (
     dict.fromkeys(("errors", "net", "label_changes", "images"), int)
     | dict.fromkeys(("runtime", "processor"), str)
@@ -78,7 +80,7 @@ class Card:
     seed: int = 0
     fit: Fit = "stretch"
     """How an image of another size comes to this one: as in `nin_onnx.images.read_image`."""
-    licence: str | None = None
+    license: str | None = None
     """Of the weights: an SPDX identifier."""
     test: Mapping[str, Any] | None = None
     """Test data, and on them errors, error and its 95 % interval, low and high, in per cent: of the PyTorch model in float32."""
@@ -93,7 +95,7 @@ class Card:
             values = json.loads(text)
             json.dumps(values, ensure_ascii=False).encode()  # half a character can be escaped in JSON, and printed nowhere
             known = {item.name for item in fields(cls)}
-            given = {key: value for key, value in values.items() if key in known}
+            given = {RENAMED.get(key, key): value for key, value in values.items() if RENAMED.get(key, key) in known}
             for key, value in given.items():
                 if type(value) is not KINDS.get(key, str) and not (value is None and key in OPTIONAL):
                     raise TypeError(f"'{key}' is of another type")

@@ -17,7 +17,7 @@ __all__ = ["draw", "strongest"]
 SHARE = 0.1  # of a map's activations that are shown
 SIDE = 128  # pixels that a panel has at least
 GAP, CAPTION = 8, 18
-COLOUR = (255, 112, 0)
+COLOR = (255, 112, 0)
 COVER = 0.8  # how much of the image the strongest activation hides
 
 
@@ -39,18 +39,18 @@ def draw(pixels: NDArray[np.uint8], prediction: Prediction, count: int = 5) -> "
         raise ModelError("the model gives no class maps: they need global average pooling in place of a fully connected layer")
     times = math.ceil(SIDE / max(pixels.shape[:2]))
     height, width = (side * times for side in pixels.shape[:2])
-    colours = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))).resize((width, height), Image.Resampling.NEAREST)
+    colors = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))).resize((width, height), Image.Resampling.NEAREST)
     maps = strongest(prediction.class_maps)
     shown = np.argsort(-prediction.probabilities, kind="stable")[:count]
     step = width + GAP
     sheet = Image.new("RGB", (GAP + step * (1 + len(shown)), GAP + height + CAPTION), "white")
-    sheet.paste(colours, (GAP, GAP))
+    sheet.paste(colors, (GAP, GAP))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
     for place, index in enumerate(shown, 1):
         left = GAP + place * step
-        sheet.paste(_covered(colours, maps[index]), (left, GAP))
+        sheet.paste(_covered(colors, maps[index]), (left, GAP))
         if place == 1:
-            pen.rectangle((left - 3, GAP - 3, left + width + 2, GAP + height + 2), outline=COLOUR, width=3)
+            pen.rectangle((left - 3, GAP - 3, left + width + 2, GAP + height + 2), outline=COLOR, width=3)
         caption = f"{prediction.labels[index]}  {100 * prediction.probabilities[index]:.1f} %"
         while len(caption) > 1 and pen.textlength(caption, font) > width:
             caption = f"{caption[:-2]}…"
@@ -59,8 +59,8 @@ def draw(pixels: NDArray[np.uint8], prediction: Prediction, count: int = 5) -> "
 
 
 def _covered(image: "Image.Image", strength: NDArray[np.float32]) -> "Image.Image":
-    """The image in grey, with colour where the map [h, w] is strong."""
+    """The image in gray, with color where the map [h, w] is strong."""
     from PIL import Image
 
     mask = Image.fromarray(np.round(255 * COVER * strength).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
-    return Image.composite(Image.new("RGB", image.size, COLOUR), image.convert("L").convert("RGB"), mask)
+    return Image.composite(Image.new("RGB", image.size, COLOR), image.convert("L").convert("RGB"), mask)

@@ -4,7 +4,7 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 ├── UnknownNameError      a name that is not in its list; suggests the nearest
 ├── MissingExtraError     a package that an optional part of nin-onnx needs
 ├── RecipeError           a recipe that cannot be read, or asks for what does not exist
-├── DataError             a data file that is truncated, mislabelled or tampered with
+├── DataError             a data file that is truncated, mislabeled or tampered with
 │   └── AbsentDataError   a data set that is not on this machine
 ├── ImageError            an image that cannot be read, or an array that is none
 ├── RunError              a run folder that cannot be used
@@ -65,7 +65,7 @@ class RecipeError(NinOnnxError):
 
 
 class DataError(NinOnnxError):
-    """A data file that is truncated, mislabelled or tampered with."""
+    """A data file that is truncated, mislabeled or tampered with."""
 
 
 class AbsentDataError(DataError):

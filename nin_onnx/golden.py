@@ -61,7 +61,7 @@ class Golden:
 def golden_images(height: int, width: int, channels: int, noise: int = 4) -> NDArray[np.uint8]:
     """The images that every model is tried on, uint8 [noise + 8, height, width, channels].
 
-    `noise` of uniform noise; black, white, three constant greys; and three saturated: random pixels, a checkerboard, halves.
+    `noise` of uniform noise; black, white, three constant grays; and three saturated: random pixels, a checkerboard, halves.
     """
     random = np.random.default_rng(0)
     shape = (height, width, channels)

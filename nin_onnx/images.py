@@ -17,16 +17,16 @@ __all__ = ["FORMATS", "Fit", "ImageLike", "as_pixels", "read_image"]
 Fit = Literal["stretch", "crop"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Image.Image"
-"""A file's path; a Pillow image; or uint8 [height, width] or [height, width, channels]: grey, grey and alpha, RGB or RGBA."""
+"""A file's path; a Pillow image; or uint8 [height, width] or [height, width, channels]: gray, gray and alpha, RGB or RGBA."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is read. Pillow knows more, and hands some of it to other programs: nothing that is downloaded may run code."""
 
 
 def read_image(path: Path, height: int, width: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
-    """The pixels [height, width, channels] of an image, grey (1 channel) or red, green, blue (3).
+    """The pixels [height, width, channels] of an image, gray (1 channel) or red, green, blue (3).
 
-    It is turned as its EXIF orientation says; what is transparent shows black behind it; 16 bits become 8 by rounding; colour
+    It is turned as its EXIF orientation says; what is transparent shows black behind it; 16 bits become 8 by rounding; color
     profiles have no part in it; of several frames the first counts. `stretch` resizes it whole; `crop` scales it until it
     covers the size, and cuts the same from both ends. Both are bilinear, and average where they shrink.
     Raises `ValueError` that says what is wrong with the file.
@@ -97,7 +97,7 @@ def _fitted(image: "Image.Image", height: int, width: int, channels: int, fit: F
 
     if 0 in image.size:
         raise ValueError(f"an image of {image.height} × {image.width}, which has no pixels")
-    image = _colours(ImageOps.exif_transpose(image))
+    image = _colors(ImageOps.exif_transpose(image))
     if channels == 1:
         image = image.convert("L")
     if fit == "crop":
@@ -107,7 +107,7 @@ def _fitted(image: "Image.Image", height: int, width: int, channels: int, fit: F
     return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
-def _colours(image: "Image.Image") -> "Image.Image":
+def _colors(image: "Image.Image") -> "Image.Image":
     """The same image in mode RGB."""
     from PIL import Image
 

@@ -76,10 +76,10 @@ class Figure3:
 
 
 def figure3(experiment: str | None) -> Figure3 | None:
-    """The curves of an experiment in Figure 3, digitised, or None where the figure does not have it."""
-    digitised = json.loads((Path(__file__).parent / "figure3.json").read_text(encoding="utf-8"))
-    del digitised["source"]
-    if experiment not in digitised:
+    """The curves of an experiment in Figure 3, digitized, or None where the figure does not have it."""
+    digitized = json.loads((Path(__file__).parent / "figure3.json").read_text(encoding="utf-8"))
+    del digitized["source"]
+    if experiment not in digitized:
         return None
-    curves = digitised[experiment]
+    curves = digitized[experiment]
     return Figure3(*(tuple((epoch, round(100 * error, 1)) for epoch, error in curves[name]) for name in ("train", "test")))

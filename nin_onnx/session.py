@@ -65,13 +65,13 @@ def open_session(path: str, providers: Sequence[Provider], threads: int | None) 
 
 
 def read_signature(path: str, session: Any) -> Signature:
-    """What the graph at `path` takes and gives; raises `ModelError` for what is no classifier of grey or RGB images."""
+    """What the graph at `path` takes and gives; raises `ModelError` for what is no classifier of gray or RGB images."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shape = inputs[0].shape if inputs else []
     planar = len(shape) == 4 and shape[3] not in (1, 3)
     if len(inputs) != 1 or inputs[0].type not in TYPES or len(shape) != 4 or shape[1 if planar else 3] not in (1, 3):
         raise ModelError(
-            f"'{path}' should take grey or RGB images, [batch, height, width, channels] or [batch, channels, height, width], "
+            f"'{path}' should take gray or RGB images, [batch, height, width, channels] or [batch, channels, height, width], "
             f"it takes '{_told(inputs)}': give another model"
         )
     floats = {value.name: value.shape for value in outputs if TYPES.get(value.type, np.uint8) is not np.uint8}

@@ -49,11 +49,11 @@ def wilson_interval(errors: int, images: int, confidence: float = 0.95) -> tuple
     _check(errors, images)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     rate = errors / images
-    centre = rate + z**2 / (2 * images)
+    center = rate + z**2 / (2 * images)
     half = z * sqrt(rate * (1 - rate) / images + z**2 / (4 * images**2))
     scale = 1 + z**2 / images
-    low = 0.0 if errors == 0 else (centre - half) / scale  # exactly 0 and 1 at the ends, where rounding would miss them
-    high = 1.0 if errors == images else (centre + half) / scale
+    low = 0.0 if errors == 0 else (center - half) / scale  # exactly 0 and 1 at the ends, where rounding would miss them
+    high = 1.0 if errors == images else (center + half) / scale
     return low, high
 
 

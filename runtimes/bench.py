@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.asking import Conditions, as_given
-from nin_onnx.runtimes.job import Answer, Feed, Job, read_answer
+from nin_onnx.runtimes.backends.registry import RUNTIMES
 from nin_onnx.runtimes.model import ModelFile
-from nin_onnx.runtimes.process import why_ended, worker
-from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import Outcome, Row, Timing
+from nin_onnx.runtimes.workers.job import Feed, Job, Result, read_result
+from nin_onnx.runtimes.workers.process import why_ended, worker
+from nin_onnx.runtimes.workers.run import Conditions, as_given
 
 __all__ = ["ROUNDS", "SIZES", "bench"]
 
@@ -44,33 +44,33 @@ def bench(
     np.save(file, np.resize(images, (max(sizes), *images.shape[1:])), allow_pickle=False)  # the same ones again and again
     feeds = {str(size): Feed(str(file), size, size, ()) for size in sizes}
     with ExitStack() as stack:
-        racers = []
+        workers = []
         for name in (row.runtime for row in rows if row.outcome in ("pass", "fail")):
             progress(f"{name}, to be timed")
             job = Job(RUNTIMES[name], str(model.path.absolute()), conditions.threads, feeds)
-            racers.append(stack.enter_context(Racer(name, job, folder / f"{name}-timed", conditions)))
-            racers[-1].turn()
+            workers.append(stack.enter_context(BenchWorker(name, job, folder / f"{name}-timed", conditions)))
+            workers[-1].turn()
         for number in range(ROUNDS):
             progress(f"round {number + 1} of {ROUNDS}")
-            for racer in racers:
-                racer.turn()
-    done = {racer.name: racer for racer in racers}
+            for worker_ in workers:
+                worker_.turn()
+    done = {worker_.name: worker_ for worker_ in workers}
     return tuple(_timed(row, done[row.runtime], model) if row.runtime in done else row for row in rows)
 
 
-class Racer:
+class BenchWorker:
     """One runtime in its process, and what came of its turns."""
 
     def __init__(self, name: str, job: Job, folder: Path, conditions: Conditions) -> None:
         self.name = name
-        self.answers: list[Answer] = []
+        self.answers: list[Result] = []
         self.problem: str | None = None
         self._folder = folder
         self._limit = self._left = conditions.time_limit
         self._stack = ExitStack()
-        self._process = self._stack.enter_context(worker("turns", job, folder, conditions.interpreters.get(name)))
+        self._process = self._stack.enter_context(worker("bench_worker", job, folder, conditions.interpreters.get(name)))
 
-    def __enter__(self) -> "Racer":
+    def __enter__(self) -> "BenchWorker":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,7 +97,7 @@ class Racer:
         """Take the answer; why there is none, where there is none."""
         while True:
             status = self._process.poll()  # before the look: it may answer and end in between
-            answer = read_answer(self._folder / f"turn-{len(self.answers)}")
+            answer = read_result(self._folder / f"turn-{len(self.answers)}")
             if answer is not None:
                 break
             if status is not None:
@@ -113,16 +113,16 @@ class Racer:
         return None
 
 
-def _complete(answer: Answer, first: Answer) -> bool:
+def _complete(answer: Result, first: Result) -> bool:
     return answer.feeds.keys() == first.feeds.keys() and all(outputs.batches for outputs in answer.feeds.values())
 
 
-def _timed(row: Row, racer: Racer, model: ModelFile) -> Row:
-    if racer.problem is not None:
-        reason = f"when it was timed: {as_given(racer.problem, model)}"
+def _timed(row: Row, worker_: BenchWorker, model: ModelFile) -> Row:
+    if worker_.problem is not None:
+        reason = f"when it was timed: {as_given(worker_.problem, model)}"
         outcome: Outcome = "error" if row.outcome == "pass" else row.outcome
         return replace(row, outcome=outcome, reason="; ".join(filter(None, (row.reason, reason))))
-    first, *rounds = (answer.feeds for answer in racer.answers)
+    first, *rounds = (answer.feeds for answer in worker_.answers)
     return replace(row, speed=tuple(_timing([feeds[name].batches for feeds in rounds]) for name in first))
 
 

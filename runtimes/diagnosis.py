@@ -9,14 +9,14 @@ from pathlib import Path
 
 from nin_onnx import models
 from nin_onnx.machine import hardware, instructions
-from nin_onnx.runtimes.contract import Unusable
-from nin_onnx.runtimes.job import Job
+from nin_onnx.runtimes.backends.base import Unusable
+from nin_onnx.runtimes.backends.onnxruntime_cpu import clash, packages
+from nin_onnx.runtimes.backends.registry import RUNTIMES, runtime
 from nin_onnx.runtimes.model import ModelFile, read_model
-from nin_onnx.runtimes.onnxruntime_cpu import clash, packages
-from nin_onnx.runtimes.process import run_job
-from nin_onnx.runtimes.registry import RUNTIMES, runtime
+from nin_onnx.runtimes.workers.job import Job
+from nin_onnx.runtimes.workers.process import run_job
 
-__all__ = ["Diagnosis", "State", "diagnose"]
+__all__ = ["Diagnosis", "RuntimeState", "diagnose"]
 
 DRIVER = Path("/proc/driver/nvidia/version")
 TIME_LIMIT = 120.0
@@ -26,7 +26,7 @@ TRIAL = "nin-digits"
 
 
 @dataclass(frozen=True)
-class State:
+class RuntimeState:
     """One runtime: whether it starts here and loads the model, or why not and what would help."""
 
     runtime: str
@@ -40,7 +40,7 @@ class State:
 class Diagnosis:
     """All of them, and what they run on."""
 
-    runtimes: tuple[State, ...]
+    runtimes: tuple[RuntimeState, ...]
     processor: str
     features: tuple[str, ...]
     driver: str | None
@@ -69,20 +69,20 @@ def diagnose(model: Path | None = None) -> Diagnosis:
     )
 
 
-UNTRIED = State("", usable=False)
+UNTRIED = RuntimeState("", usable=False)
 
 
-def _state(name: str, model: ModelFile, *, given: bool) -> State:
+def _state(name: str, model: ModelFile, *, given: bool) -> RuntimeState:
     kind = runtime(name)
     try:
         kind.check()
         if given:  # the model on trial is for whether it starts, not for whether it has something to do
             kind.accepts(model)
     except Unusable as reason:
-        return State(name, usable=False, reason=reason.reason, install=reason.install)
+        return RuntimeState(name, usable=False, reason=reason.reason, install=reason.install)
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
         answer = run_job(Job(RUNTIMES[name], str(model.path.absolute()), 1, {}), Path(temporary) / name, TIME_LIMIT)
-    return State(name, answer.outcome == "done", kind.installed(), answer.reason, answer.install)
+    return RuntimeState(name, answer.outcome == "done", kind.installed(), answer.reason, answer.install)
 
 
 def _driver() -> str | None:

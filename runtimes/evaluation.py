@@ -14,20 +14,20 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import INT8_PLACES, Golden, read_golden
 from nin_onnx.machine import hardware, instructions, versions
 from nin_onnx.paper import published
-from nin_onnx.runtimes.asking import Conditions, ask
+from nin_onnx.runtimes.against_fp32 import against_source
+from nin_onnx.runtimes.backends.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.bench import ROUNDS, bench
-from nin_onnx.runtimes.job import Answer, Feed
-from nin_onnx.runtimes.judgement import Yardstick, explained, judge
-from nin_onnx.runtimes.location import locate
+from nin_onnx.runtimes.first_difference import locate
+from nin_onnx.runtimes.judgement import Expected, explained, judge
 from nin_onnx.runtimes.model import ModelFile, has_8_bits, precision, read_model
 from nin_onnx.runtimes.parity import allowed
 from nin_onnx.runtimes.probes import probes
 from nin_onnx.runtimes.references import EXACT, REFERENCES, agreement, inputs, stored
-from nin_onnx.runtimes.registry import RUNTIMES, full_name, runtime
 from nin_onnx.runtimes.report import Report
-from nin_onnx.runtimes.repro import write_repro
+from nin_onnx.runtimes.reports.repro import write_repro
 from nin_onnx.runtimes.saturation import EMULATOR, saturation
-from nin_onnx.runtimes.source import against_source
+from nin_onnx.runtimes.workers.job import Feed, Result
+from nin_onnx.runtimes.workers.run import Conditions, ask
 
 __all__ = ["evaluate"]
 
@@ -74,7 +74,7 @@ def evaluate(
     figure = published(card.experiment) if card and card.experiment else None
     conditions = Conditions(limit, threads or int(hardware()["cores"]), time_limit, interpreters)
 
-    answers: dict[str, Answer] = {}
+    answers: dict[str, Result] = {}
     references = None
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
         folder = Path(temporary)
@@ -86,8 +86,8 @@ def evaluate(
         for name in names:
             progress(name)
             answers[name] = ask(name, file, feeds, folder / name, conditions)
-        yardstick = Yardstick(golden, problem, dataset, file.classes, figure, tolerance, graph_precision)
-        rows = judge(answers, yardstick, required=required)
+        expected_ = Expected(golden, problem, dataset, file.classes, figure, tolerance, graph_precision)
+        rows = judge(answers, expected_, required=required)
         known = saturation(
             file,
             lambda outputs: ask(EMULATOR, file, {"golden": replace(feeds["golden"], outputs=outputs)}, folder / "8", conditions),

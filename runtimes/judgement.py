@@ -12,21 +12,21 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.eight_bits.findings import Saturation
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
-from nin_onnx.runtimes.contract import Facts
-from nin_onnx.runtimes.job import Answer
+from nin_onnx.runtimes.backends.base import RuntimeInfo
+from nin_onnx.runtimes.backends.registry import RUNTIMES
 from nin_onnx.runtimes.parity import allowed, compare, defect, margins
 from nin_onnx.runtimes.probes import examine
 from nin_onnx.runtimes.references import EXACT
-from nin_onnx.runtimes.registry import RUNTIMES
 from nin_onnx.runtimes.report import LabelChanges, Row
+from nin_onnx.runtimes.workers.job import Result
 from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
 
-__all__ = ["Yardstick", "explained", "judge"]
+__all__ = ["Expected", "explained", "judge"]
 
 
 @dataclass(frozen=True, eq=False)
-class Yardstick:
+class Expected:
     """What every runtime is measured by."""
 
     golden: Golden
@@ -41,19 +41,19 @@ class Yardstick:
     """Of the graph's weights."""
 
 
-def judge(answers: Mapping[str, Answer], yardstick: Yardstick, *, required: Collection[str]) -> tuple[Row, ...]:
+def judge(answers: Mapping[str, Result], expected_: Expected, *, required: Collection[str]) -> tuple[Row, ...]:
     """A row for each answer; label changes are counted against the first in the registry that passed on the data set.
 
     Golden vectors come in small batches. What is wrong in larger ones alone shows here: labels that change by more than
     the tolerances of both runtimes fail.
     """
-    rows = {name: _row(name, name in required, answer, yardstick) for name, answer in answers.items()}
+    rows = {name: _row(name, name in required, answer, expected_) for name, answer in answers.items()}
     first = next((name for name in RUNTIMES if name in rows and rows[name].outcome == "pass" and rows[name].accuracy), None)
     for name, row in rows.items():
         if first is not None and name != first and row.accuracy:
             images = min(len(_labels(answers[name])), len(_labels(answers[first])))
-            changes = _changes(name, first, answers, rows, images, yardstick)
-            problem = _contradiction(changes, row.facts, rows[first].facts, yardstick)
+            changes = _changes(name, first, answers, rows, images, expected_)
+            problem = _contradiction(changes, row.facts, rows[first].facts, expected_)
             rows[name] = replace(_failed(row, problem) if problem else row, label_changes=changes)
     return tuple(rows.values())
 
@@ -69,12 +69,14 @@ def explained(row: Row, saturation: Saturation | None) -> Row:
     return _failed(row, f"likely saturation: this processor has no VNNI, and the model {saturation.emulation}")
 
 
-def _contradiction(changes: LabelChanges, facts: Facts | None, others: Facts | None, yardstick: Yardstick) -> str | None:
+def _contradiction(
+    changes: LabelChanges, facts: RuntimeInfo | None, others: RuntimeInfo | None, expected_: Expected
+) -> str | None:
     """Why two runtimes that compute in float32 cannot both be right; rougher arithmetic is left to the McNemar test."""
-    precisions = (yardstick.precision, *(fact.precision for fact in (facts, others) if fact))
+    precisions = (expected_.precision, *(fact.precision for fact in (facts, others) if fact))
     if changes.margin is None or any(precision not in (None, "fp32") for precision in precisions):
         return None
-    most = _tolerance(facts, yardstick) + _tolerance(others, yardstick)
+    most = _tolerance(facts, expected_) + _tolerance(others, expected_)
     if changes.margin <= most:
         return None
     return (
@@ -87,12 +89,12 @@ def _failed(row: Row, problem: str) -> Row:
     return replace(row, outcome="fail", reason="; ".join(filter(None, (row.reason, problem))))
 
 
-def _tolerance(facts: Facts | None, yardstick: Yardstick) -> float:
-    return allowed(facts, yardstick.precision) if yardstick.tolerance is None else yardstick.tolerance
+def _tolerance(facts: RuntimeInfo | None, expected_: Expected) -> float:
+    return allowed(facts, expected_.precision) if expected_.tolerance is None else expected_.tolerance
 
 
 def _changes(
-    name: str, first: str, answers: Mapping[str, Answer], rows: Mapping[str, Row], images: int, yardstick: Yardstick
+    name: str, first: str, answers: Mapping[str, Result], rows: Mapping[str, Row], images: int, expected_: Expected
 ) -> LabelChanges:
     """On which of the first `images` of the data set `name` decides otherwise than `first`, and what that says."""
     given, expected = (_logits(answers[one])[:images] for one in (name, first))
@@ -100,30 +102,30 @@ def _changes(
     scale = float(np.abs(expected).max()) or 1.0
     facts = [rows[one].facts for one in (name, first)]
     chance = None
-    if yardstick.dataset and len({fact.precision for fact in facts if fact and fact.precision}) > 1:
-        truth = yardstick.dataset.labels[:images]
+    if expected_.dataset and len({fact.precision for fact in facts if fact and fact.precision}) > 1:
+        truth = expected_.dataset.labels[:images]
         right, first_right = given.argmax(1) == truth, expected.argmax(1) == truth
         chance = mcnemar_test(int(np.count_nonzero(right & ~first_right)), int(np.count_nonzero(first_right & ~right)))
     return LabelChanges(len(led), images, first, chance, float(led.max() / scale) if len(led) else None)
 
 
-def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
+def _row(name: str, named: bool, answer: Result, expected_: Expected) -> Row:
     """One runtime's row: it passes if all it gives is sound and agrees with the golden vectors."""
     if answer.outcome != "done":
         return Row(name, named, answer.outcome, answer.reason, answer.install)
-    parity = compare(answer.feeds["golden"].arrays, yardstick.golden, _tolerance(answer.facts, yardstick))
+    parity = compare(answer.feeds["golden"].arrays, expected_.golden, _tolerance(answer.facts, expected_))
     tried = {name: outputs.arrays for name, outputs in answer.feeds.items() if name not in ("golden", "dataset")}
-    parity = examine(parity, tried, yardstick.golden)
-    problems = [yardstick.golden_problem or parity.problem]
+    parity = examine(parity, tried, expected_.golden)
+    problems = [expected_.golden_problem or parity.problem]
     accuracy = None
-    if yardstick.dataset:
+    if expected_.dataset:
         outputs = answer.feeds["dataset"]
         images = sum(size for size, _ in outputs.batches)
-        problem = defect(outputs.arrays, "logits", (images, yardstick.classes))
+        problem = defect(outputs.arrays, "logits", (images, expected_.classes))
         problems.append(problem)
         if problem is None:
-            errors = np.count_nonzero(_labels(answer) != yardstick.dataset.labels[:images])
-            accuracy = measure(int(errors), images, yardstick.dataset.describe(), yardstick.figure)
+            errors = np.count_nonzero(_labels(answer) != expected_.dataset.labels[:images])
+            accuracy = measure(int(errors), images, expected_.dataset.describe(), expected_.figure)
     reasons = dict.fromkeys(problem for problem in problems if problem)  # the same on both is said once
     return Row(
         name,
@@ -138,17 +140,17 @@ def _row(name: str, named: bool, answer: Answer, yardstick: Yardstick) -> Row:
     )
 
 
-def _labels(answer: Answer) -> NDArray[np.int64]:
+def _labels(answer: Result) -> NDArray[np.int64]:
     """What a runtime decided for each image of the data set."""
     labels: NDArray[np.int64] = _logits(answer).argmax(1)
     return labels
 
 
-def _logits(answer: Answer) -> NDArray[Any]:
+def _logits(answer: Result) -> NDArray[Any]:
     return answer.feeds["dataset"].arrays["logits"]
 
 
-def _speed(answer: Answer) -> float | None:
+def _speed(answer: Result) -> float | None:
     """Images a second: the median over the batches of the data set, but for the first, which warms up."""
     if "dataset" not in answer.feeds:
         return None

@@ -181,8 +181,8 @@ def precision(path: Path) -> str | None:
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     constants = (node for node in graph.node if node.op_type == "Constant")
     types |= {node.output[0]: part.t.data_type for node in constants for part in node.attribute if part.name == "value"}
-    quantised = (node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in types)
-    types |= {node.output[0]: types[node.input[0]] for node in quantised}
+    quantized = (node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in types)
+    types |= {node.output[0]: types[node.input[0]] for node in quantized}
     found = {types[name] for node in graph.node if node.op_type in WEIGHTED for name in node.input if name in types}
     return next((name for kind, name in PRECISIONS.items() if kind in found), None)
 

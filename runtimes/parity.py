@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
-from nin_onnx.runtimes.contract import Facts
+from nin_onnx.runtimes.backends.base import RuntimeInfo
 
 __all__ = [
     "FAST_CONVOLUTION",
@@ -49,7 +49,7 @@ class Parity:
     """The largest by which an image was decided whose label changed, in the units of the tolerance."""
     batches: Mapping[str, float] = field(default_factory=dict)
     """For each size of the batch the largest difference of any output, in the units of the tolerance."""
-    neighbours: float | None = None
+    neighbors: float | None = None
     """By how much the outputs for an image move when the other images of its batch are replaced, in the same units."""
     repeatable: bool | None = None
     """Whether the same images twice give the same bits."""
@@ -60,7 +60,7 @@ class Parity:
         return max((*self.differences.values(), *self.batches.values()), default=None)
 
 
-def allowed(facts: Facts | None, graph: str | None = None) -> float:
+def allowed(facts: RuntimeInfo | None, graph: str | None = None) -> float:
     """How large a difference may be for what ran; a precision that is not told is judged as fp32, the strictest.
 
     `graph`: the precision of the graph's own types, which round also where a runtime computes more exactly between them.

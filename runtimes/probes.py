@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from nin_onnx.golden import Golden
 from nin_onnx.runtimes.parity import Parity, defect, largest_difference
 
-__all__ = ["AGAIN", "NEIGHBOURS", "SIZES", "Probe", "examine", "probes"]
+__all__ = ["AGAIN", "NEIGHBORS", "SIZES", "Probe", "examine", "probes"]
 
 SIZES = (1, 2, 7, 32)
 """Batches: alone, the smallest, one that fits no vector register, one that fills several."""
-AGAIN, NEIGHBOURS = "again", "neighbours"
+AGAIN, NEIGHBORS = "again", "neighbors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ def probes(images: NDArray[Any], fixed: int | None = None) -> dict[str, Probe]:
         others = middle.images.copy()
         odd = _odd(len(others), middle.batch)
         others[odd] = others.max() - others[odd] + others.min()  # every other image as its negative
-        found[NEIGHBOURS] = replace(middle, images=others)
+        found[NEIGHBORS] = replace(middle, images=others)
     return found
 
 
@@ -52,12 +52,12 @@ def examine(parity: Parity, outputs: Mapping[str, Mapping[str, NDArray[Any]]], g
     batches = {str(size): _worst(outputs[f"batch {size}"], _expected(golden, size), golden) for size in sizes}
     middle = outputs[f"batch {_middle(sizes)}"]
     repeatable = all(np.array_equal(outputs[AGAIN][name], middle[name]) for name in golden.outputs)
-    neighbours = None
-    if NEIGHBOURS in outputs:
+    neighbors = None
+    if NEIGHBORS in outputs:
         kept = ~_odd(len(middle[next(iter(golden.outputs))]), _middle(sizes))
-        among_others = {name: outputs[NEIGHBOURS][name][kept] for name in golden.outputs}
-        neighbours = _worst(among_others, {name: middle[name][kept] for name in golden.outputs}, golden)
-    found = replace(parity, batches=batches, repeatable=repeatable, neighbours=neighbours)
+        among_others = {name: outputs[NEIGHBORS][name][kept] for name in golden.outputs}
+        neighbors = _worst(among_others, {name: middle[name][kept] for name in golden.outputs}, golden)
+    found = replace(parity, batches=batches, repeatable=repeatable, neighbors=neighbors)
     return replace(found, problem=next(_problems(found), None))
 
 
@@ -67,9 +67,9 @@ def _problems(parity: Parity) -> Iterator[str]:
             yield f"differs from the golden vectors by {worst:.1e} in batches of {size}, at most {parity.tolerance:g} is allowed"
     if not parity.repeatable:
         yield "the same images twice give different outputs"
-    if parity.neighbours is not None and parity.neighbours > parity.tolerance / 10:
+    if parity.neighbors is not None and parity.neighbors > parity.tolerance / 10:
         yield (
-            f"an image's outputs depend on the other images of its batch: they move by {parity.neighbours:.1e}, "
+            f"an image's outputs depend on the other images of its batch: they move by {parity.neighbors:.1e}, "
             f"at most {parity.tolerance / 10:g} is allowed"
         )
 
@@ -94,7 +94,7 @@ def _odd(count: int, batch: int) -> NDArray[np.bool_]:
 
 
 def _middle(sizes: tuple[int, ...] | list[int]) -> int:
-    """The batch for what is run again: an odd one with neighbours, where there is a choice."""
+    """The batch for what is run again: an odd one with neighbors, where there is a choice."""
     return 7 if 7 in sizes else sizes[0]
 
 

@@ -7,15 +7,15 @@ from typing import Any, Literal
 from nin_onnx.eight_bits.findings import Saturation
 from nin_onnx.machine import in_words
 from nin_onnx.paper import Published
-from nin_onnx.runtimes.contract import Facts
+from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.parity import Parity
 from nin_onnx.statistics import Paired
 from nin_onnx.verdict import Accuracy
 
-__all__ = ["LONGEST", "SCHEMA", "LabelChanges", "Outcome", "Report", "Row", "Source", "Timing", "processors"]
+__all__ = ["LONGEST", "SCHEMA", "AgainstFp32", "LabelChanges", "Outcome", "Report", "Row", "Timing", "processors"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
 
 LONGEST = 1.0
@@ -61,7 +61,7 @@ class Row:
     reason: str | None = None
     install: str | None = None
     """The command that would help a skipped one."""
-    facts: Facts | None = None
+    facts: RuntimeInfo | None = None
     parity: Parity | None = None
     accuracy: Accuracy | None = None
     label_changes: LabelChanges | None = None
@@ -75,7 +75,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Source:
+class AgainstFp32:
     """How a variant's decisions compare with those of the graph that it was made from."""
 
     sha256: str
@@ -101,7 +101,7 @@ class Report:
     versions: Mapping[str, str]
     saturation: Saturation | None = None
     """Of a graph that multiplies 8-bit numbers."""
-    source: Source | None = None
+    source: AgainstFp32 | None = None
     """Of a variant in another precision, where there is a data set."""
 
     @property

@@ -16,11 +16,11 @@ from nin_onnx.eight_bits.findings import SaturatedLayer, Saturation
 from nin_onnx.eight_bits.products import not_judged
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import read_golden
-from nin_onnx.runtimes.asking import Conditions, ask
-from nin_onnx.runtimes.emulated import MOVED
-from nin_onnx.runtimes.job import Answer, Feed
+from nin_onnx.runtimes.backends.emulated_avx2 import MOVED
 from nin_onnx.runtimes.model import ModelFile, has_8_bits
 from nin_onnx.runtimes.references import inputs, stored
+from nin_onnx.runtimes.workers.job import Feed, Result
+from nin_onnx.runtimes.workers.run import Conditions, ask
 
 __all__ = ["EMULATOR", "saturation", "saturation_alone"]
 
@@ -28,7 +28,7 @@ EMULATOR = "emulated-avx2"
 PATIENCE = Conditions(limit=None, threads=1, time_limit=60.0, interpreters={})
 
 
-def saturation(model: ModelFile, run: Callable[[tuple[str, ...]], Answer]) -> Saturation | None:
+def saturation(model: ModelFile, run: Callable[[tuple[str, ...]], Result]) -> Saturation | None:
     """Return what is known of `model`, or None if it multiplies no 8-bit numbers.
 
     `run` is asked, if the bound leaves it open, to run the emulator on some inputs and to bring back the named outputs.
@@ -64,7 +64,7 @@ def saturation_alone(model: ModelFile) -> Saturation | None:
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
         folder = Path(temporary)
 
-        def run(outputs: tuple[str, ...]) -> Answer:
+        def run(outputs: tuple[str, ...]) -> Result:
             golden = stored(model) if model.foreign else read_golden(model.path.parent)
             images = golden.images if golden else inputs(model)
             np.save(folder / "golden.npy", images, allow_pickle=False)

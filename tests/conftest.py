@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tiny_training"]
+
 EXPECTED_SKIPS = (
     "no NVIDIA GPU",
     "no limit of memory can be set",

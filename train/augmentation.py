@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nin_onnx.recipe import AugmentationSettings
 from nin_onnx.train.randomness import random_words
-from nin_onnx.train.recipe import Augmentation
 
 __all__ = ["Choices", "augment", "draw"]
 
@@ -21,14 +21,14 @@ class Choices(NamedTuple):
     """bool [N]."""
 
 
-def draw(recipe: Augmentation, key: int | Tensor, rows: slice, device: torch.device) -> Choices:
+def draw(recipe: AugmentationSettings, key: int | Tensor, rows: slice, device: torch.device) -> Choices:
     """Choose for the images `rows` of a batch: a function of `key` (see `randomness.key`) and of the place in the batch."""
     words = random_words(key, 3 * rows.start, 3 * (rows.stop - rows.start), device).view(-1, 3)
     offsets = words[:, :2].bitwise_and(2**62 - 1).remainder(2 * recipe.padding + 1)
     return Choices(offsets, words[:, 2] < 0)
 
 
-def augment(images: Tensor, recipe: Augmentation, choices: Choices) -> Tensor:
+def augment(images: Tensor, recipe: AugmentationSettings, choices: Choices) -> Tensor:
     """Pad with zeros, crop, flip; `images` [N, C, H, W] are preprocessed, so that zeros stand for the mean (paper §4.2)."""
     n, _, height, width = images.shape
     device = images.device

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Answer", "Captured", "record"]
+__all__ = ["Captured", "Result", "record"]
 
-Answer = tuple[Tensor, Tensor]
+Result = tuple[Tensor, Tensor]
 """Loss and count of errors, of one update."""
 
-Update = Callable[[Tensor], Answer]
+Update = Callable[[Tensor], Result]
 """From the numbers of a batch's images, int64 [N], to what they gave; moves the weights."""
 
 WARM_UP = 3  # updates before the capture: libraries choose their algorithms then, and take their memory
@@ -40,22 +40,22 @@ class Captured:
         """`state` is what an update changes; `inputs` are the tensors on the device that are filled before each."""
         self.updates, self.plain, self.exact = [*updates], plain, exact
         self.state, self.inputs, self.echo = state, inputs, echo
-        self.graphs: dict[int, tuple[Tensor, Answer, Callable[[], None]]] = {}
+        self.graphs: dict[int, tuple[Tensor, Result, Callable[[], None]]] = {}
 
-    def __call__(self, rows: Tensor) -> Answer:
+    def __call__(self, rows: Tensor) -> Result:
         if not self.updates:
             return self.plain(rows)
         if len(rows) not in self.graphs:
             return self._first(rows)
         return self._replayed(rows)
 
-    def _replayed(self, rows: Tensor) -> Answer:
+    def _replayed(self, rows: Tensor) -> Result:
         place, answer, replay = self.graphs[len(rows)]
         place.copy_(rows)
         replay()
         return answer
 
-    def _first(self, rows: Tensor) -> Answer:
+    def _first(self, rows: Tensor) -> Result:
         """Do the first update of this size by `plain`, and see whether a graph does the same."""
         before = _copied(self.state)
         loss, wrong = (one.clone() for one in self.plain(rows))
@@ -90,7 +90,7 @@ class Captured:
         found = ((name, before[name], exact, plain[name], replayed[name]) for name, exact in self.state.items())
         return next((name for name, *tensors in found if not _close(name, *tensors)), None)
 
-    def _recorded(self, rows: Tensor) -> tuple[Tensor, Answer, Callable[[], None]]:
+    def _recorded(self, rows: Tensor) -> tuple[Tensor, Result, Callable[[], None]]:
         """Capture with other inputs than the check has, so that a number which became part of the graph is found."""
         inputs = [one.clone() for one in self.inputs]
         place = torch.zeros_like(rows)
@@ -104,7 +104,7 @@ class Captured:
         return place, answer, replay
 
 
-def record(call: Callable[[], Answer]) -> tuple[Answer, Callable[[], None]]:
+def record(call: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
     """Capture `call` as a CUDA graph; return its result, in memory of the graph, and what replays it."""
     side, main = torch.cuda.Stream(), torch.cuda.current_stream()
     side.wait_stream(main)

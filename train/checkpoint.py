@@ -12,11 +12,12 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from nin_onnx import atomic
+from nin_onnx import atomic, recipe
 from nin_onnx.errors import NinOnnxError, RunError
-from nin_onnx.train import preprocessing, recipe
-from nin_onnx.train.network import Classifier, Network
-from nin_onnx.train.recipe import Recipe
+from nin_onnx.recipe import Recipe
+from nin_onnx.recipe.renamed import STEPS
+from nin_onnx.train import preprocessing
+from nin_onnx.train.network import Network, TorchClassifier
 
 __all__ = ["Checkpoint", "build_classifier", "load_classifier", "read", "save_classifier", "sha256", "write"]
 
@@ -48,17 +49,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})[KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            tensors = {_current(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise RunError(f"'{path}' is no nin-onnx checkpoint ({error}): train again, or give another run") from error
     return tensors, description
 
 
-def build_classifier(recipe: Recipe, classes: int | None = None) -> Classifier:
+def build_classifier(recipe: Recipe, classes: int | None = None) -> TorchClassifier:
     """The untrained classifier that `recipe` describes; for so many classes where they are a folder's."""
     settings, table = recipe.network, recipe.table(classes)
     network = Network(table, last_relu=settings.last_relu, dropout=settings.dropout, dropout_scaling=settings.dropout_scaling)
-    return Classifier(preprocessing.build(recipe.preprocessing, table.input), network)
+    return TorchClassifier(preprocessing.build(recipe.preprocessing, table.input), network)
 
 
 def save_classifier(path: Path, weights: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
@@ -66,7 +67,7 @@ def save_classifier(path: Path, weights: Mapping[str, Tensor], checkpoint: Check
     write(path, weights, asdict(checkpoint))
 
 
-def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
+def load_classifier(path: Path) -> tuple[TorchClassifier, Checkpoint]:
     """The classifier in `path`, in evaluation mode, and what stands beside its weights; raises `RunError`."""
     tensors, description = read(path)
     try:
@@ -82,6 +83,11 @@ def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
         reason = textwrap.shorten(str(error), 200)
         raise RunError(f"'{path}' cannot be used by this version of nin-onnx ({reason}): train again") from error
     return classifier.eval(), checkpoint
+
+
+def _current(name: str) -> str:
+    """Return the name that a tensor has now, if a step of the preprocessing was renamed."""
+    return ".".join(STEPS.get(part, part) for part in name.split("."))
 
 
 def sha256(path: Path) -> str:

@@ -12,8 +12,8 @@ from nin_onnx import data
 from nin_onnx.data import Dataset, Split
 from nin_onnx.data.folder import ImageFolder
 from nin_onnx.errors import RecipeError
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.team import Team
+from nin_onnx.recipe import Recipe
+from nin_onnx.train.process_group import ProcessGroup
 
 __all__ = ["Examples", "TrainingData", "check", "load", "to_device"]
 
@@ -45,7 +45,7 @@ class TrainingData:
     steps_per_epoch: int
 
     @classmethod
-    def load(cls, recipe: Recipe, data_dir: Path | None, device: torch.device, team: Team) -> "TrainingData":
+    def load(cls, recipe: Recipe, data_dir: Path | None, device: torch.device, team: ProcessGroup) -> "TrainingData":
         """Read what `recipe` names; on each machine one process downloads what is absent. Raises `DataError`, `RecipeError`."""
         if not team.leads_its_machine:
             team.wait()  # for this machine's leader to download the data

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from nin_onnx.recipe import AugmentationSettings
 from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.device import autocast
 from nin_onnx.train.dropout import SeededDropout
 from nin_onnx.train.network import Network
-from nin_onnx.train.recipe import Augmentation
 
 __all__ = ["FusedNetwork", "Pooling", "convolution", "pooled", "usable"]
 
@@ -220,7 +220,7 @@ def pooled(x: Tensor, bias: Tensor, pooling: Pooling) -> Tensor:
 class FusedNetwork:
     """Calculates what `network` makes of preprocessed images, cropped and flipped as `augmentation` says."""
 
-    def __init__(self, network: Network, augmentation: Augmentation, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, augmentation: AugmentationSettings, dtype: torch.dtype) -> None:
         self.augmentation, self.dtype = augmentation, dtype
         modules = list(network.for_training())
         assert isinstance(modules[0], nn.Conv2d)  # as in all architectures

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import fused
 from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.capture import Captured
 from nin_onnx.train.device import autocast, precision
 from nin_onnx.train.examples import Examples
-from nin_onnx.train.initialisation import initialise
-from nin_onnx.train.network import Classifier, channels_last, logits
+from nin_onnx.train.initialization import initialize
+from nin_onnx.train.network import TorchClassifier, channels_last, logits
 from nin_onnx.train.optimizer import Optimizer
+from nin_onnx.train.process_group import ProcessGroup
 from nin_onnx.train.randomness import Purpose, key, seeded
-from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.schedule import average_share, average_weights
-from nin_onnx.train.team import Team
 
 __all__ = ["Learner"]
 
@@ -35,14 +35,14 @@ class Learner:
     def __init__(
         self,
         recipe: Recipe,
-        classifier: Classifier,
+        classifier: TorchClassifier,
         device: torch.device,
-        team: Team | None = None,
+        team: ProcessGroup | None = None,
         echo: Callable[[str], None] = lambda line: None,
         *,
         deterministic: bool = False,
     ) -> None:
-        self.recipe, self.device, self.team = recipe, device, team or Team()
+        self.recipe, self.device, self.team = recipe, device, team or ProcessGroup()
         self.dtype = precision(recipe.train.precision, device)
         classifier.to(device)
         self.preprocessing = classifier.preprocessing
@@ -63,7 +63,7 @@ class Learner:
             # Its first pass sums the gradients in another order than those that follow; a resumed run has had it too.
             parallel(torch.zeros(1, *self.network.architecture.input, device=device)).sum().backward()
             parallel.zero_grad()
-        self.average = copy.deepcopy(self.network) if recipe.schedule.average else None
+        self.average = copy.deepcopy(self.network) if recipe.schedule.ema_decay else None
         self.optimizer = Optimizer(self.network, recipe.optimizer)
         self.first_bias = next(weight for name, weight in self.network.named_parameters() if name.endswith("bias"))
         self.silent = torch.zeros((), dtype=torch.int64, device=device)
@@ -108,13 +108,13 @@ class Learner:
     def begin(self, seed: int) -> None:
         """Draw the first weights; every later random choice follows from `seed` too."""
         self.seed = seed
-        initialise(self.network, self.recipe.network, seeded(seed, Purpose.INITIALISATION))
+        initialize(self.network, self.recipe.network, seeded(seed, Purpose.INITIALIZATION))
         if self.average is not None:
             self.average.load_state_dict(self.network.state_dict())
 
-    def result(self) -> Classifier:
+    def result(self) -> TorchClassifier:
         """What is judged and kept: the classifier with the averaged weights, or with the last ones where none are averaged."""
-        return Classifier(self.preprocessing, self.network if self.average is None else self.average)
+        return TorchClassifier(self.preprocessing, self.network if self.average is None else self.average)
 
     def step(self, rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Do update number `number`, from the images `rows`, int64 [N] on the device.
@@ -126,7 +126,7 @@ class Learner:
         self.augmentation_key.fill_(key(self.seed, Purpose.AUGMENTATION, number))
         for layer, place in enumerate(self.keys):
             place.fill_(key(self.seed, Purpose.DROPOUT, number, layer))
-        self.share.fill_(average_share(self.recipe.schedule.average, number))
+        self.share.fill_(average_share(self.recipe.schedule.ema_decay, number))
         return self._update(rows) if self.captured is None else self.captured(rows)
 
     def _update(self, rows: Tensor) -> tuple[Tensor, Tensor]:

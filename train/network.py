@@ -22,11 +22,11 @@ from nin_onnx.train.local import LocallyConnected2d
 from nin_onnx.train.preprocessing import Preprocessing
 
 __all__ = [
-    "Classifier",
     "Decisions",
     "ImageClassifier",
     "Network",
     "Outputs",
+    "TorchClassifier",
     "Weighted",
     "channels_last",
     "decisions",
@@ -108,7 +108,7 @@ class ImageClassifier(nn.Module):
     """Of an image: channels, height, width."""
 
 
-class Classifier(ImageClassifier):
+class TorchClassifier(ImageClassifier):
     """A network of the paper behind its preprocessing."""
 
     def __init__(self, preprocessing: Preprocessing, network: Network) -> None:

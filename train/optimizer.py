@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nin_onnx.recipe import OptimizerSettings
 from nin_onnx.train.network import Network
-from nin_onnx.train.recipe import Optimizer as Settings
 
 __all__ = ["Muon", "Optimizer", "orthogonalized", "parameter_groups"]
 
@@ -16,7 +16,7 @@ __all__ = ["Muon", "Optimizer", "orthogonalized", "parameter_groups"]
 class Optimizer:
     """Momentum and rates of all weights and biases of a network."""
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(self, network: Network, settings: OptimizerSettings) -> None:
         self.names = {parameter: name for name, parameter in network.named_parameters()}
         groups = parameter_groups(network, settings)
         self.matrices: dict[nn.Parameter, nn.Parameter] = {}
@@ -102,18 +102,18 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     return x.T if is_tall else x
 
 
-def parameter_groups(network: Network, settings: Settings) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, settings: OptimizerSettings) -> list[dict[str, Any]]:
     """Weights and biases, of the last layer and of the others, each with its own rate (author's released parameters).
 
     `scale` is the group's learning rate over that of the weights; biases do not decay.
     """
     *others, last = network.weighted()
     groups: list[dict[str, Any]] = []
-    for layers, scale in ((others, 1.0), ([last], settings.last_layer_rate)):
+    for layers, scale in ((others, 1.0), ([last], settings.last_layer_lr_mult)):
         weights = [layer.weight for layer in layers]
         biases = [layer.bias for layer in layers]
         groups.append({"params": weights, "scale": scale, "weight_decay": settings.weight_decay})
-        groups.append({"params": biases, "scale": scale * settings.bias_rate, "weight_decay": 0.0})
+        groups.append({"params": biases, "scale": scale * settings.bias_lr_mult, "weight_decay": 0.0})
     return groups
 
 

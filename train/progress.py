@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from torch import Tensor
 
-from nin_onnx.train.run import Epoch
+from nin_onnx.run import Epoch
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar

@@ -12,7 +12,7 @@ __all__ = ["Purpose", "key", "random_words", "seeded"]
 class Purpose(IntEnum):
     """What the random numbers are for; part of the key, so that no two uses share them."""
 
-    INITIALISATION = 0
+    INITIALIZATION = 0
     ORDER = 1
     AUGMENTATION = 2
     DROPOUT = 3

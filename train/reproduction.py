@@ -18,13 +18,16 @@ from typing import Any
 
 from nin_onnx import atomic, machine
 from nin_onnx.errors import CheckFailedError, NinOnnxError
-from nin_onnx.train import deaths, device, mps, standing, stopping
+from nin_onnx.recipe import to_toml
+from nin_onnx.results import collapses
+from nin_onnx.train import device, mps, stopping
+from nin_onnx.train import status as standing
 from nin_onnx.train.child import Child
-from nin_onnx.train.recipe import to_toml
-from nin_onnx.train.run import Run
+from nin_onnx.train.collapse import record
 from nin_onnx.train.seeds import how_far
 from nin_onnx.train.task import Task, replaced
 from nin_onnx.train.under_way import Echo, RunOptions
+from nin_onnx.train.writable_run import WritableRun
 
 __all__ = ["Options", "Reproduction", "reproduce"]
 
@@ -92,7 +95,7 @@ class _Work:
         self.tasks, self.folder, self.options, self.variables = tasks, folder, options, variables
         self.deadline, self.echo = deadline, echo
         self.done = Reproduction()
-        self.deaths = deaths.read(folder / "results")
+        self.collapses = collapses.read(folder / "results")
         self.training: dict[str, tuple[Task, Child]] = {}
         self.exporting: dict[str, tuple[Task, Child]] = {}
         self.unexported: list[Task] = []
@@ -134,11 +137,11 @@ class _Work:
     def _running(self) -> list[Child]:
         return [child for _, child in (*self.training.values(), *self.exporting.values()) if child.status is None]
 
-    def _run(self, task: Task) -> Run:
-        return Run(self.folder / "runs" / task.name)
+    def _run(self, task: Task) -> WritableRun:
+        return WritableRun(self.folder / "runs" / task.name)
 
     def _wanted(self) -> list[Task]:
-        dead = [(death.recipe, death.seed) for death in self.deaths]
+        dead = [(collapse.recipe, collapse.seed) for collapse in self.collapses]
         return replaced(self.tasks, dead, self.options.used, self.options.tries)
 
     def _plan(self) -> None:
@@ -149,8 +152,8 @@ class _Work:
             if task.name in {**self.done.finished, **self.done.failed, **self.training}:
                 continue
             try:
-                if death := next((one for one in self.deaths if (one.recipe, one.seed) == (task.recipe, task.seed)), None):
-                    self._fail(task, death.summary["reason"])
+                if collapse := next((one for one in self.collapses if (one.recipe, one.seed) == (task.recipe, task.seed)), None):
+                    self._fail(task, collapse.summary["reason"])
                 elif (far := how_far(task.recipe, self._run(task).folder)) == "ended":
                     self._finish(task)
                 else:
@@ -158,8 +161,8 @@ class _Work:
             except NinOnnxError as error:
                 self._fail(task, str(error))
         self.waiting = begun + new
-        here = [death for death in self.deaths if any(death.recipe == task.recipe for task in self.tasks)]
-        dead = {f"{death.recipe.name}-seed{death.seed}": death.summary["reason"] for death in here}
+        here = [collapse for collapse in self.collapses if any(collapse.recipe == task.recipe for task in self.tasks)]
+        dead = {f"{collapse.recipe.name}-seed{collapse.seed}": collapse.summary["reason"] for collapse in here}
         self.done.dead = {name: reason for name, reason in dead.items() if name not in self.done.failed}
 
     def _train(self, task: Task) -> None:
@@ -198,7 +201,7 @@ class _Work:
             if child.status == 0:
                 self._finish(task)
             elif died := _died(child):
-                self.deaths.append(deaths.record(self.folder / "results", task.recipe, task.seed, died))
+                self.collapses.append(record(self.folder / "results", task.recipe, task.seed, died))
                 self.echo(f"{name} died at step {died['step']}")
                 self._plan()
             elif not stopping:
@@ -243,7 +246,7 @@ class _Work:
 
 
 def _died(child: Child) -> dict[str, Any] | None:
-    """What a training says of the death of its network."""
+    """What a training says of the collapse of its network."""
     try:
         died = json.loads(child.printed)["died"] if child.status == CheckFailedError.exit_status else None
     except (ValueError, KeyError):

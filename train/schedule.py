@@ -7,8 +7,8 @@ from itertools import dropwhile
 import torch
 from torch import Tensor
 
+from nin_onnx.recipe import Recipe, ScheduleSettings
 from nin_onnx.train.network import Network
-from nin_onnx.train.recipe import Recipe, Schedule
 
 __all__ = ["average_share", "average_weights", "ended", "plateaus", "rate_factor"]
 
@@ -16,17 +16,17 @@ __all__ = ["average_share", "average_weights", "ended", "plateaus", "rate_factor
 DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
 
 
-def rate_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int, stops: int = 0) -> float:
+def rate_factor(schedule: ScheduleSettings, step: int, steps: int, steps_per_epoch: int, stops: int = 0) -> float:
     """What the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at the schedule's highest.
 
     `stops` are the `plateaus` of the epochs before.
     """
     if schedule.kind == "stepped":
         epoch = step // steps_per_epoch
-        return 0.1 ** sum(epoch >= drop for drop in schedule.drops)
+        return 0.1 ** sum(epoch >= milestone for milestone in schedule.milestones)
     if schedule.kind == "plateau":
         return 0.1**stops
-    rising = schedule.warm_up * steps
+    rising = schedule.warmup * steps
     if step < rising:
         return (step + 1) / (math.floor(rising) + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from nin_onnx import atomic
 from nin_onnx.errors import Interrupted, RunError, TrainingError
-from nin_onnx.train import device, team, trainer
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.run import Run
+from nin_onnx.recipe import Recipe
+from nin_onnx.train import device, trainer
+from nin_onnx.train import process_group as team
 from nin_onnx.train.summary import over_seeds
 from nin_onnx.train.under_way import Echo
+from nin_onnx.train.writable_run import WritableRun
 
 __all__ = ["how_far", "train_seeds", "train_whatever_is_left"]
 
@@ -39,20 +40,20 @@ def train_seeds(
     device.set_up(where, deterministic=deterministic)
     with team.joined(where) as members:
         for seed in seeds:
-            if members.leads:
+            if members.is_main:
                 echo(f"seed {seed}")
             try:
                 summaries.append(train_whatever_is_left(recipe, folder / f"seed{seed}", seed, **how))
             except TrainingError as error:  # in a team all raise it together
                 died[str(seed)] = str(error)
-                if members.leads:
+                if members.is_main:
                     echo(f"failed: {error}")
             except Interrupted as error:  # its cause tells whether the others of a team stop too
                 raise Interrupted(f"{error}; what was given goes on with all seeds") from error.__cause__
     if not summaries:
         raise TrainingError(f"no seed lived: {'; '.join(f'{seed}: {reason}' for seed, reason in died.items())}")
     summary = {**over_seeds(summaries), "died": died}
-    if members.leads:
+    if members.is_main:
         atomic.write_text(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
 
@@ -64,7 +65,7 @@ def train_whatever_is_left(recipe: Recipe, folder: Path, seed: int, **how: Any) 
     """
     match how_far(recipe, folder):
         case "ended":
-            return Run(folder).summary()
+            return WritableRun(folder).summary()
         case "begun":
             return trainer.resume(folder, **how)
         case "new":
@@ -73,7 +74,7 @@ def train_whatever_is_left(recipe: Recipe, folder: Path, seed: int, **how: Any) 
 
 def how_far(recipe: Recipe, folder: Path) -> Literal["new", "begun", "ended"]:
     """Return how far the run `folder` has come; raises `RunError` if it is another recipe's."""
-    run = Run(folder)
+    run = WritableRun(folder)
     ended = run.model.exists()
     if not ended and not run.state.exists():
         return "new"

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from nin_onnx.errors import RecipeError, RunError
+from nin_onnx.recipe import Recipe, from_dict
+from nin_onnx.run import NOT_ALWAYS, Epoch
 from nin_onnx.train import checkpoint
-from nin_onnx.train.recipe import Recipe, from_dict
-from nin_onnx.train.run import NOT_ALWAYS, Epoch, Run
-from nin_onnx.train.team import Team
+from nin_onnx.train.process_group import ProcessGroup
+from nin_onnx.train.writable_run import WritableRun
 
 __all__ = ["Conditions", "State", "own_sums", "read", "unusable", "write"]
 
@@ -45,13 +46,13 @@ class State:
     seconds: float = 0.0
 
 
-def write(run: Run, recipe: Recipe, state: State, conditions: Conditions, tensors: Mapping[str, Tensor]) -> None:
+def write(run: WritableRun, recipe: Recipe, state: State, conditions: Conditions, tensors: Mapping[str, Tensor]) -> None:
     """Write `run`'s state."""
     description = {"recipe": asdict(recipe), "conditions": asdict(conditions), "state": asdict(state)}
     checkpoint.write(run.state, tensors, description)
 
 
-def read(run: Run, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[str, Tensor], list[str]]:
+def read(run: WritableRun, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[str, Tensor], list[str]]:
     """`run`'s state, its tensors, and a line for each condition that was another one when it was written.
 
     A state of an older version goes on too: recipe keys that it lacks are at their defaults, its conditions unknown.
@@ -75,7 +76,7 @@ def read(run: Run, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[
     return state, tensors, differing
 
 
-def own_sums(sums: Tensor, team: Team) -> Tensor:
+def own_sums(sums: Tensor, team: ProcessGroup) -> Tensor:
     """Return what this process has of `sums` [processes, 2] of loss and errors: its own, or an even part of other processes'."""
     if len(sums) == team.size:
         return sums[team.rank]
@@ -84,7 +85,7 @@ def own_sums(sums: Tensor, team: Team) -> Tensor:
     return torch.stack([loss / team.size, torch.full_like(wrong, part.stop - part.start)])
 
 
-def unusable(run: Run, reason: object) -> RunError:
+def unusable(run: WritableRun, reason: object) -> RunError:
     """The error for a state that cannot be gone on from here."""
     return RunError(
         f"'{run.state}' cannot be resumed here ({' '.join(str(reason).split())}): resume where it began, or train afresh with "

@@ -7,19 +7,19 @@ from typing import Any
 
 from nin_onnx import machine
 from nin_onnx.data import Dataset
+from nin_onnx.run import Epoch
 from nin_onnx.train import device
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.run import Epoch
 from nin_onnx.train.schedule import plateaus
 from nin_onnx.verdict import measure
 
-__all__ = ["PACKAGES", "over_seeds", "summarise"]
+__all__ = ["PACKAGES", "over_seeds", "summarize"]
 
 PACKAGES = ("torch", "numpy", "safetensors")
 CLOCK = ("seconds", "images_per_second")  # of an epoch; the curve is the same however fast it was drawn
 
 
-def summarise(
+def summarize(
     learner: Learner, epochs: Sequence[Epoch], trained_on: Dataset, test: Dataset | None, wrong: int | None
 ) -> dict[str, Any]:
     """The summary of a run that has ended; `wrong` of the `test` images were, where it was looked at."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from nin_onnx.train.recipe import Recipe
+from nin_onnx.recipe import Recipe
 
 __all__ = ["Task", "replaced"]
 
@@ -26,7 +26,7 @@ def replaced(
 ) -> list[Task]:
     """Return `tasks` with the next unused seed of the recipe in place of each dead one, up to `tries` seeds for a task.
 
-    One more death never takes away a seed that lives: what runs stays wanted, and the same deaths give the same seeds again.
+    One more collapse never takes away a seed that lives: what runs stays wanted. The same collapses give the same seeds.
     """
     taken = {*used, *((task.recipe.name, task.seed) for task in tasks)}
     wanted = []

@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from nin_onnx.errors import TrainingError
-from nin_onnx.train import checkpoint, device, examples, progress, schedule, stopping, team
+from nin_onnx.recipe import Recipe
+from nin_onnx.run import Epoch
+from nin_onnx.train import checkpoint, device, examples, progress, schedule, stopping
+from nin_onnx.train import process_group as team
 from nin_onnx.train.checkpoint import Checkpoint
 from nin_onnx.train.evaluation import error_of_all, errors_of_all
 from nin_onnx.train.examples import TrainingData
 from nin_onnx.train.health import check_alive
 from nin_onnx.train.randomness import Purpose, seeded
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.run import Epoch, Run
-from nin_onnx.train.summary import summarise
+from nin_onnx.train.summary import summarize
 from nin_onnx.train.under_way import Echo, RunOptions, UnderWay
+from nin_onnx.train.writable_run import WritableRun
 
 __all__ = ["Echo", "resume", "train"]
 
@@ -47,7 +49,7 @@ def train(
     interrupted. Started by torchrun, all processes train together, and the first one writes. Raises `DataError`,
     `RecipeError`, `RunError`, `Interrupted`, and `TrainingError` if the network dies.
     """
-    run = Run(folder)
+    run = WritableRun(folder)
     options = RunOptions(data_dir, on, deterministic)
     return _trained(recipe, run, options, deadline, echo, run.check_new, lambda training: training.begin(seed))
 
@@ -65,7 +67,7 @@ def resume(
 
     In a team every process reads `folder`; on several machines it lies on a disk that all of them see.
     """
-    run = Run(folder)
+    run = WritableRun(folder)
     run.check_resumable()
     options = RunOptions(data_dir, on, deterministic)
     return _trained(run.recipe(), run, options, deadline, echo, run.check_resumable, UnderWay.go_on)
@@ -73,7 +75,7 @@ def resume(
 
 def _trained(
     recipe: Recipe,
-    run: Run,
+    run: WritableRun,
     options: RunOptions,
     deadline: float,
     echo: Echo,
@@ -93,7 +95,7 @@ def _trained(
 
 def _finish(training: UnderWay, start: Callable[[UnderWay], None], deadline: float) -> dict[str, Any]:
     """Train, test, and write what came out."""
-    run, leads = training.run, training.team.leads
+    run, leads = training.run, training.team.is_main
     with run.locked() if leads else contextlib.nullcontext():
         start(training)
         try:
@@ -125,7 +127,7 @@ def _epoch(training: UnderWay, stopped: Callable[[], bool]) -> Epoch:
     seen, rate = sum(map(len, batches[: state.steps])), 0.0
     start = time.perf_counter() - state.seconds
     label = f"epoch {number + 1}/{recipe.train.epochs}"
-    with progress.bar(images, seen, label, hidden=not training.team.leads) as bar:
+    with progress.bar(images, seen, label, hidden=not training.team.is_main) as bar:
         for rows in batches[state.steps :]:
             rate = _step(training, rows, number * len(batches) + state.steps, stops)
             state.steps += 1
@@ -169,7 +171,7 @@ def _pause(training: UnderWay, stopped: Callable[[], bool]) -> None:
     members = training.team
     if members.size > 1 and training.state.steps % AGREE_EVERY:
         return
-    due = members.leads and time.monotonic() - training.saved >= SAVE_EVERY
+    due = members.is_main and time.monotonic() - training.saved >= SAVE_EVERY
     stop, save = members.any((stopped(), due), training.device)
     if stop or save:
         _check_alive(training)  # weights that are lost do not take the place of the last good ones
@@ -192,8 +194,8 @@ def _conclude(training: UnderWay) -> dict[str, Any]:
     if test is not None:
         mine = examples.to_device(test[members.part(len(test))], training.device)
         wrong = errors_of_all(classifier, mine, members, torch.float32)
-    summary = summarise(training.learner, training.state.epochs, data.trained_on, test, wrong)
-    if members.leads:
+    summary = summarize(training.learner, training.state.epochs, data.trained_on, test, wrong)
+    if members.is_main:
         run.write_summary(summary)
         description = Checkpoint(
             training.recipe, training.state.seed, data.labels, data.trained_on.describe(), summary["versions"]

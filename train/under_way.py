@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from nin_onnx.errors import Interrupted
+from nin_onnx.recipe import Recipe
+from nin_onnx.recipe import ineffective as ineffective
 from nin_onnx.train import checkpoint, device, state
 from nin_onnx.train.examples import TrainingData
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.network import Classifier
-from nin_onnx.train.recipe import Recipe, unmeant
-from nin_onnx.train.run import Run
+from nin_onnx.train.network import TorchClassifier
+from nin_onnx.train.process_group import ProcessGroup
 from nin_onnx.train.state import Conditions, State
-from nin_onnx.train.team import Team
+from nin_onnx.train.writable_run import WritableRun
 
 __all__ = ["Echo", "RunOptions", "UnderWay"]
 
@@ -46,10 +47,10 @@ class UnderWay:
     """All that the training loop works on; `begin` or `go_on` comes first."""
 
     recipe: Recipe
-    run: Run
+    run: WritableRun
     options: RunOptions
     data: TrainingData
-    team: Team
+    team: ProcessGroup
     device: torch.device
     echo: Echo
     state: State = field(init=False)
@@ -62,7 +63,7 @@ class UnderWay:
     """Whether this process has begun it."""
 
     def __post_init__(self) -> None:
-        self.echo = self.echo if self.team.leads else lambda line: None
+        self.echo = self.echo if self.team.is_main else lambda line: None
         self.sums = torch.zeros(2, device=self.device)
         self.conditions = Conditions(
             dataset=self.data.fingerprint,
@@ -75,10 +76,10 @@ class UnderWay:
 
     def begin(self, seed: int) -> None:
         """Fit the preprocessing, draw the first weights, and make the run's folder, from which the run can go on."""
-        for line in unmeant(self.recipe):
+        for line in ineffective(self.recipe):
             self.echo(line)
         classifier = checkpoint.build_classifier(self.recipe, len(self.data.labels))
-        if self.team.leads:
+        if self.team.is_main:
             classifier.preprocessing.to(self.device).fit(self.data.examples.images)
             self.run.create(self.recipe, lambda path: checkpoint.write(path, classifier.preprocessing.state_dict(), {}))
         self.learner = self._learner(classifier)
@@ -89,7 +90,7 @@ class UnderWay:
 
     def go_on(self) -> None:
         """Put back what `begin` and `save` wrote."""
-        if self.team.leads:
+        if self.team.is_main:
             self.run.check_resumable()  # once more: until here, another process may have trained it
         fitted, _ = checkpoint.read(self.run.preprocessing)
         self.state, tensors, differing = state.read(self.run, self.recipe, self.conditions)
@@ -103,7 +104,7 @@ class UnderWay:
             raise state.unusable(self.run, error) from error
         self.sums.copy_(state.own_sums(sums, self.team))
         self.team.wait()  # all have read before the leader writes
-        if self.team.leads:
+        if self.team.is_main:
             self.run.clear()
         for line in differing:
             self.echo(f"the last bits may differ from an undisturbed run's: {line}")
@@ -112,7 +113,7 @@ class UnderWay:
     def save(self) -> None:
         """Write all that the next step needs, so that it can be done in another process."""
         sums = self.team.gather(self.sums)
-        if self.team.leads:
+        if self.team.is_main:
             state.write(self.run, self.recipe, self.state, self.conditions, {**self.learner.state(), "sums": sums})
         self.saved = time.monotonic()
 
@@ -132,6 +133,6 @@ class UnderWay:
         command = (*self.team.launcher, "train", "--resume", str(self.run.folder), *self.options.typed())
         return Interrupted(f"stopped {self.place()}: go on with {shlex.join(command)}")
 
-    def _learner(self, classifier: Classifier) -> Learner:
+    def _learner(self, classifier: TorchClassifier) -> Learner:
         deterministic = self.options.deterministic
         return Learner(self.recipe, classifier, self.device, self.team, self.echo, deterministic=deterministic)

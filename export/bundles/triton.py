@@ -19,7 +19,7 @@ __all__ = ["triton"]
 MOST = 128
 """The largest batch that the server puts together; a larger one gains nothing on most hardware."""
 TYPES: Mapping[int, str] = {TensorProto.UINT8: "TYPE_UINT8", TensorProto.FLOAT: "TYPE_FP32"}
-LABELLED = ("logits", "probabilities")
+LABELED = ("logits", "probabilities")
 """Outputs of which a client may ask for the best classes, by their labels."""
 
 
@@ -54,6 +54,6 @@ def _tensors(kind: str, values: Iterable[onnx.ValueInfoProto]) -> Iterator[str]:
         yield f'  name: "{value.name}"'
         yield f"  data_type: {TYPES[value.type.tensor_type.elem_type]}"
         yield f"  dims: [ {dims} ]"
-        if value.name in LABELLED:
+        if value.name in LABELED:
             yield '  label_filename: "labels.txt"'
         yield "}"

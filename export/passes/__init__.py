@@ -8,12 +8,12 @@ import onnx
 from nin_onnx.export.difference import Modules, located
 from nin_onnx.export.passes.average_pool import average_pool
 from nin_onnx.export.passes.check_golden import WrongAnswerError, check_golden
+from nin_onnx.export.passes.clear_metadata import strip
+from nin_onnx.export.passes.eliminate_identity import eliminate_identity
+from nin_onnx.export.passes.fp16_initializers import fp16_initializers
 from nin_onnx.export.passes.global_average_pool import global_average_pool
-from nin_onnx.export.passes.half_weights import half_weights
-from nin_onnx.export.passes.idle_nodes import idle_nodes
 from nin_onnx.export.passes.simplify import simplify
 from nin_onnx.export.passes.stable_names import stable_names
-from nin_onnx.export.passes.strip import strip
 from nin_onnx.golden import Golden
 
 __all__ = ["PASSES", "Pass", "PassResult", "run"]
@@ -23,12 +23,12 @@ Pass = Callable[[onnx.ModelProto, Golden], onnx.ModelProto]
 
 PASSES: tuple[Pass, ...] = (
     simplify,
-    idle_nodes,
+    eliminate_identity,
     average_pool,
     global_average_pool,
     stable_names,
     strip,
-    half_weights,
+    fp16_initializers,
     check_golden,
 )
 

@@ -4,7 +4,7 @@
 2. The pools are counted: `pool1`, `pool2`, `pool3`.
 3. A step of the preprocessing is called as in the recipe; whatever is left, as its operator.
 4. A value is called as the node that makes it; the graph's inputs and outputs keep their names.
-5. Where a name is taken already, a number follows: `standardise_2`.
+5. Where a name is taken already, a number follows: `standardize_2`.
 """
 
 import onnx

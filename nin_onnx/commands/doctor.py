@@ -7,7 +7,7 @@ import click
 from nin_onnx.commands.options import json_option, print_json
 from nin_onnx.machine import in_words
 from nin_onnx.printable import printable
-from nin_onnx.runtimes import npm
+from nin_onnx.runtimes.backends import npm
 
 __all__ = ["doctor"]
 

@@ -10,7 +10,7 @@ from nin_onnx import atomic
 from nin_onnx.commands.options import FiniteRange, data_dir_option, json_option, print_json
 from nin_onnx.data import DATASETS, Dataset
 from nin_onnx.errors import AbsentDataError, MissingExtraError, ModelError
-from nin_onnx.runtimes.registry import RUNTIMES, runtime
+from nin_onnx.runtimes.backends.registry import RUNTIMES, runtime
 
 __all__ = ["evaluate"]
 
@@ -114,8 +114,8 @@ def evaluate(
     from nin_onnx import models
     from nin_onnx.runtimes import evaluate as run_all
     from nin_onnx.runtimes import table
-    from nin_onnx.runtimes.junit import junit as junit_text
-    from nin_onnx.runtimes.markdown import markdown as markdown_text
+    from nin_onnx.runtimes.reports.junit import junit as junit_text
+    from nin_onnx.runtimes.reports.markdown import markdown as markdown_text
 
     if images is not None and dataset is not None:
         raise click.UsageError("--images and --dataset exclude each other: give one")

@@ -11,11 +11,17 @@ from nin_onnx.variants import INPUTS, PRECISIONS
 
 __all__ = ["export"]
 
+RENAMED = {"licence": "license"}
+"""Options that had another name."""
 
-@click.command(short_help="Export a run as one ONNX file that takes raw pixels.")
+
+@click.command(
+    short_help="Export a run as one ONNX file that takes raw pixels.",
+    context_settings={"token_normalize_func": lambda name: RENAMED.get(name, name)},
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The model's folder.  [default: RUN/model]")
-@click.option("--licence", help="Licence of the weights, as SPDX writes it (Apache-2.0): for the card.")
+@click.option("--license", help="License of the weights, as SPDX writes it (Apache-2.0): for the card.")
 @click.option(
     "--bundle",
     "bundles",
@@ -45,7 +51,7 @@ __all__ = ["export"]
 def export(
     run: Path,
     out: Path | None,
-    licence: str | None,
+    license: str | None,
     bundles: tuple[str, ...],
     dynamic_size: bool,
     precisions: tuple[str, ...],
@@ -63,7 +69,7 @@ def export(
     result = export_run(
         run,
         out,
-        licence=licence,
+        license=license,
         bundles=bundles,
         dynamic_size=dynamic_size,
         precisions=precisions,

@@ -13,7 +13,7 @@ __all__ = ["models"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelRow:
     """A line of the list."""
 
     name: str
@@ -24,14 +24,14 @@ class Row:
     width: int
     channels: int
     classes: int
-    licence: str | None
+    license: str | None
     test: dict[str, Any] | None
     """As in the card."""
     variants: tuple[str, ...]
     """Other forms of the graph, each in a folder of that name beside it."""
 
 
-@click.command(short_help="List the models that ship: error, size, input, licence.")
+@click.command(short_help="List the models that ship: error, size, input, license.")
 @json_option
 def models(as_json: bool) -> None:
     """List the models that ship with nin-onnx; their names, or name/variant, go wherever a MODEL is asked for.
@@ -42,11 +42,11 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json({"models": [asdict(row) for row in rows]})
         return
-    head = ("model", "error %", "95 %", "of", "MB", "input", "classes", "licence", "variants")
+    head = ("model", "error %", "95 %", "of", "MB", "input", "classes", "license", "variants")
     click.echo(columns([head, *map(_cells, rows)]))
 
 
-def _row(name: str, file: Path) -> Row:
+def _row(name: str, file: Path) -> ModelRow:
     import onnx
 
     from nin_onnx.card import read_card
@@ -55,7 +55,7 @@ def _row(name: str, file: Path) -> Row:
     card = read_card(onnx.load(file, load_external_data=False))
     if card is None:
         raise ModelError(f"'{file}' has no card: install nin-onnx again")
-    return Row(
+    return ModelRow(
         name,
         str(file),
         file.stat().st_size,
@@ -64,13 +64,13 @@ def _row(name: str, file: Path) -> Row:
         card.width,
         card.channels,
         len(card.labels),
-        card.licence,
+        card.license,
         dict(card.test) if card.test else None,
         tuple(sorted(path.parent.name for path in file.parent.glob("*/model.onnx"))),
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ModelRow) -> tuple[str, ...]:
     test = row.test
     copy = f", {test['provenance']}" if test and test["provenance"] != "official" else ""
     return (
@@ -81,6 +81,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.bytes / 1e6:.1f}",
         f"{row.input.split()[0]}, {row.height}×{row.width}×{row.channels}",
         str(row.classes),
-        row.licence or "",
+        row.license or "",
         ", ".join(row.variants),
     )

@@ -11,7 +11,7 @@ from nin_onnx.commands.options import columns, json_option, print_json
 from nin_onnx.errors import require
 
 if TYPE_CHECKING:
-    from nin_onnx.train.curves import Comparison
+    from nin_onnx.results.curves import Comparison
 
 __all__ = ["plot"]
 
@@ -27,12 +27,12 @@ def plot(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
     If a run repeats the experiment of the paper's Figure 3, the figure's curves are drawn too, and the errors are compared:
     the test's or validation's, the mean over the last five epochs that the figure covers; and the training's at epochs 24, 80
-    and 200. Its numbers are digitised, to about a point.
+    and 200. Its numbers are digitized, to about a point.
     """
     require("plotting", "plot", "matplotlib")
     from nin_onnx import atomic
-    from nin_onnx.train import curves
-    from nin_onnx.train.plot import FORMATS, render
+    from nin_onnx.results import curves
+    from nin_onnx.results.plot import FORMATS, render
 
     file = out or (runs[0] / "curves.png" if len(runs) == 1 else Path("curves.png"))
     kind = file.suffix.lower().removeprefix(".")

@@ -10,7 +10,7 @@ __all__ = ["recipes"]
 
 
 @dataclass(frozen=True)
-class Row:
+class RecipeRow:
     """A line of the list; errors in per cent."""
 
     name: str
@@ -32,7 +32,7 @@ def recipes(as_json: bool) -> None:
 
     PFLOP counts forward and backward pass over all epochs, two operations for each multiply-add.
     """
-    from nin_onnx.train.recipe import shipped
+    from nin_onnx.recipe import shipped
 
     rows = [_row(name) for name in shipped()]
     if as_json:
@@ -41,16 +41,16 @@ def recipes(as_json: bool) -> None:
     click.echo(columns([("recipe", "paper %", "where", "measured %", "cost", "epochs", "PFLOP"), *map(_cells, rows)]))
 
 
-def _row(name: str) -> Row:
+def _row(name: str) -> RecipeRow:
     from nin_onnx.architecture import multiply_adds
     from nin_onnx.paper import TRAIN_IMAGES, published
-    from nin_onnx.train.recipe import load, promise
+    from nin_onnx.recipe import load, promise
 
     recipe, measured = load(name), promise(name)
     figure = published(recipe.experiment) if recipe.experiment else None
     images = TRAIN_IMAGES.get(recipe.dataset)
     work = 6 * multiply_adds(recipe.table()) * images * recipe.train.epochs / 1e15 if images else None
-    return Row(
+    return RecipeRow(
         name,
         figure.error if figure else None,
         figure.place if figure else None,
@@ -62,7 +62,7 @@ def _row(name: str) -> Row:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: RecipeRow) -> tuple[str, ...]:
     return (
         row.name,
         f"{row.paper:.2f}" if row.paper is not None else "",

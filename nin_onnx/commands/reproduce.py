@@ -74,7 +74,8 @@ def reproduce(
     Several at a time gain little on a CPU, and more on a GPU: NVIDIA's MPS is started for them if it is installed.
     """
     require("training", "train", "torch", "safetensors")
-    from nin_onnx.train import reproduction, team
+    from nin_onnx.train import process_group as team
+    from nin_onnx.train import reproduction
 
     if status:
         _show(out, as_json)
@@ -104,21 +105,21 @@ def _can_export(echo: Callable[[str], None]) -> bool:
 
 def _owed(recipes: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...]) -> "tuple[list[Task], set[tuple[str, int]]]":
     """Return what the ledger lacks, and the seeds that it has or knows to be dead; to one that is overridden it says nothing."""
-    from nin_onnx.train import deaths, ledger
-    from nin_onnx.train import recipe as known
+    from nin_onnx import recipe as known
+    from nin_onnx.results import collapses, ledger
     from nin_onnx.train.task import Task
 
     for name in recipes:
         if name not in known.shipped():
             raise UnknownNameError("recipe", name, known.shipped())
     is_read = LEDGER.is_dir() and not overrides
-    there, dead = (ledger.read(LEDGER), deaths.read(LEDGER)) if is_read else ([], [])
+    there, dead = (ledger.read(LEDGER), collapses.read(LEDGER)) if is_read else ([], [])
     tasks = [Task(known.load(run.recipe, overrides), run.seed) for run in ledger.missing(there, recipes, seeds, dead)]
     return tasks, ledger.used(there, dead)
 
 
 def _show(out: Path, as_json: bool) -> None:
-    from nin_onnx.train import standing
+    from nin_onnx.train import status as standing
 
     standings = standing.read(out)
     if as_json:

@@ -11,9 +11,9 @@ from nin_onnx.commands.options import json_option, print_json
 from nin_onnx.errors import require
 
 if TYPE_CHECKING:
-    from nin_onnx.train.curves import Comparison
-    from nin_onnx.train.deaths import Death
-    from nin_onnx.train.ledger import Entry, Missing, Outcome, Row
+    from nin_onnx.results.collapses import Collapse
+    from nin_onnx.results.curves import Comparison
+    from nin_onnx.results.ledger import Entry, FigureRow, Missing, RecipeOutcome
 
 __all__ = ["results"]
 
@@ -36,7 +36,7 @@ RUNS = (
 )
 DEAD = ("died", "seed", "settings that differ (recipe now)", "step", "what was seen", "hardware", "versions", "commit")
 CLOSE = 3.0
-"""Points: as near as the digitised Figure 3 and the noise of a single run allow to be asked for."""
+"""Points: as near as the digitized Figure 3 and the noise of a single run allow to be asked for."""
 
 
 @click.command(short_help="Print the ledger: the paper's figures, and ours.")
@@ -58,13 +58,13 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
     FOLDER/dead, are not missing.
     """
     require("the ledger", "train", "torch")  # which checks the settings of recipes
-    from nin_onnx.train import deaths, ledger
+    from nin_onnx.results import collapses, ledger
 
     if only_runs and only_missing:
         raise click.UsageError("--runs and --missing print different tables: give one of them")
-    entries, dead = ledger.read(folder), deaths.read(folder)
+    entries, dead = ledger.read(folder), collapses.read(folder)
     if only_missing:
-        lacking = ledger.missing(entries, deaths=dead)
+        lacking = ledger.missing(entries, collapses=dead)
         if as_json:
             print_json({"missing": [{**asdict(run), "command": run.command} for run in lacking]})
         else:
@@ -75,7 +75,7 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
     if only_runs and not as_json:  # as JSON they are told with the figures
         tables = [_table(RUNS, map(_run, entries))]
         if dead:
-            tables.append(_table(DEAD, map(_death, dead)))
+            tables.append(_table(DEAD, map(_collapse, dead)))
         click.echo("\n\n".join(tables))
         return
     figures, figure3, training = ledger.rows(entries), ledger.compare_figure3(entries), ledger.compare_training(entries)
@@ -85,7 +85,7 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
                 "figures": [_plain(row) for row in figures],
                 "figure3": [asdict(comparison) for comparison in (*figure3, *training)],
                 "runs": [{**entry.summary, "changes": entry.changes, "counts": entry.counts} for entry in entries],
-                "dead": [{**death.summary, "changes": ledger.changes(death.summary)} for death in dead],
+                "dead": [{**collapse.summary, "changes": ledger.changes(collapse.summary)} for collapse in dead],
             }
         )
         return
@@ -107,13 +107,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
-def _figure(row: "Row") -> tuple[str, ...]:
+def _figure(row: "FigureRow") -> tuple[str, ...]:
     figure = row.published
     ours = [cell for outcome in (row.paper, row.modern) for cell in _outcome(outcome)]
     return (figure.place, figure.dataset, figure.method, f"{figure.error:.2f}", *ours)
 
 
-def _outcome(outcome: "Outcome | None") -> tuple[str, str, str]:
+def _outcome(outcome: "RecipeOutcome | None") -> tuple[str, str, str]:
     """Error, verdict, cost; empty where there is no recipe to run."""
     if outcome is None:
         return "", "", ""
@@ -148,7 +148,7 @@ def _trained(comparison: "Comparison") -> tuple[str, ...]:
 
 
 def _run(entry: "Entry") -> tuple[str, ...]:
-    from nin_onnx.train.made_by import code
+    from nin_onnx.results.made_by import code
 
     summary, accuracy = entry.summary, entry.accuracy()
     test = summary["test"]
@@ -168,16 +168,16 @@ def _run(entry: "Entry") -> tuple[str, ...]:
     )
 
 
-def _death(death: "Death") -> tuple[str, ...]:
-    from nin_onnx.train import ledger
-    from nin_onnx.train.made_by import code
+def _collapse(collapse: "Collapse") -> tuple[str, ...]:
+    from nin_onnx.results import ledger
+    from nin_onnx.results.made_by import code
 
-    summary = death.summary
+    summary = collapse.summary
     return (
-        death.recipe.name,
-        str(death.seed),
+        collapse.recipe.name,
+        str(collapse.seed),
         _differing(ledger.changes(summary)),
-        "" if death.step is None else str(death.step),
+        "" if collapse.step is None else str(collapse.step),
         str(summary["reason"]),
         _hardware(summary),
         _versions(summary),
@@ -201,7 +201,7 @@ def _versions(summary: Mapping[str, Any]) -> str:
     return f"torch {summary['versions']['torch']}, Python {summary['versions']['python']}"
 
 
-def _plain(row: "Row") -> dict[str, Any]:
+def _plain(row: "FigureRow") -> dict[str, Any]:
     """A row for JSON; a run by its recipe and seed, since the runs themselves are listed beside it."""
     plain: dict[str, Any] = {"published": asdict(row.published)}
     for protocol, outcome in (("paper", row.paper), ("modern", row.modern)):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
     from nin_onnx.card import Card
-    from nin_onnx.layers import GraphLayer
+    from nin_onnx.graph_layers import GraphLayer
 
 __all__ = ["show"]
 
@@ -37,7 +37,7 @@ def show(model: str, as_json: bool) -> None:
 
     from nin_onnx import models
     from nin_onnx.card import CARD_KEY
-    from nin_onnx.layers import graph_layers
+    from nin_onnx.graph_layers import graph_layers
     from nin_onnx.runtimes.model import read_model
     from nin_onnx.runtimes.saturation import saturation_alone
 
@@ -110,12 +110,12 @@ def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
     from nin_onnx.paper import published
     from nin_onnx.verdict import judge
 
-    colours = "grey" if card.channels == 1 else "red, green, blue"
+    colors = "gray" if card.channels == 1 else "red, green, blue"
     yield "model", f"{card.name}, architecture {card.architecture}"
     if card.source:
         yield "variant", f"{card.precision}, {card.input}, of the graph with sha256 {card.source[:12]}"
     fitted = {"stretch": "stretched", "crop": "cropped"}[card.fit]
-    yield "images", f"{card.height} × {card.width}, {colours}, raw pixels 0…255; others are {fitted} to that"
+    yield "images", f"{card.height} × {card.width}, {colors}, raw pixels 0…255; others are {fitted} to that"
     yield f"{len(card.labels)} labels", listed(card.labels)
     yield "preprocessing", ", ".join(card.preprocessing) or "none"
     yield "recipe", card.recipe and f"{card.recipe}, seed {card.seed}"
@@ -146,7 +146,7 @@ def _card_lines(card: "Card") -> Iterable[tuple[str, str]]:
     yield "exported with", ", ".join(f"{name} {version}" for name, version in sorted(card.exported_with.items()))
     yield "golden", f"sha256 {card.golden[:12]}" if card.golden else ""
     yield "weights", f"sha256 {card.weights[:12]}" if card.weights else ""
-    yield "licence", card.licence or "not told"
+    yield "license", card.license or "not told"
 
 
 def _print_lines(lines: Iterable[tuple[str, str]]) -> None:

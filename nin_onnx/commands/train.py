@@ -54,10 +54,12 @@ def train(
     On several devices: torchrun --nproc-per-node N -m nin_onnx train RECIPE
     """
     require("training", "train", "torch", "safetensors")
-    from nin_onnx.train import deaths, team, trainer
-    from nin_onnx.train import recipe as recipes
+    from nin_onnx import recipe as recipes
+    from nin_onnx.run import Run
+    from nin_onnx.train import process_group as team
     from nin_onnx.train import seeds as several
-    from nin_onnx.train.run import Run
+    from nin_onnx.train import trainer
+    from nin_onnx.train.collapse import describe
 
     def echo(line: str) -> None:
         click.echo(line, err=as_json)
@@ -81,11 +83,11 @@ def train(
             folder = out or Path("runs") / f"{resolved.name}-seeds"
             summary = several.train_seeds(resolved, folder, range(first, first + seeds), **how)
     except TrainingError as error:
-        if as_json and error.step is not None and team.leads():
-            died = deaths.describe(resolved or Run(folder).recipe(), error, device)
+        if as_json and error.step is not None and team.is_main():
+            died = describe(resolved or Run(folder).recipe(), error, device)
             print_json({"folder": str(folder), "died": died})
         raise
-    if not team.leads():
+    if not team.is_main():
         return
     if as_json:
         print_json({"folder": str(folder), **summary})

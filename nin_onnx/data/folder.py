@@ -38,7 +38,7 @@ class ImageFolder:
     height: int
     width: int
     channels: int
-    """1 for grey, 3 for red, green and blue."""
+    """1 for gray, 3 for red, green and blue."""
     fit: Fit = "stretch"
     """How an image comes to its size: as a whole, or with what is too long cut off at both ends."""
 

@@ -1,6 +1,6 @@
 """Bounds the sums of two products that x86 processors without VNNI keep in 16 bits, for whatever activations.
 
-Their instruction `vpmaddubsw` multiplies unsigned by signed 8-bit numbers, adds two neighbouring products, and what does not
+Their instruction `vpmaddubsw` multiplies unsigned by signed 8-bit numbers, adds two neighboring products, and what does not
 fit into 16 bits becomes the largest or smallest number that does. Kernels differ in which weights they pair, so any two of an
 output channel count. Signed activations become unsigned by adding 128. A kernel may swap the factors, so whichever is signed
 counts as the weights; of two unsigned ones the products are added in other ways.

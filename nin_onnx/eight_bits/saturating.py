@@ -1,6 +1,6 @@
 """The product of 8-bit matrices as x86 processors without VNNI compute it, in NumPy: exact, less what saturation takes.
 
-`vpmaddubsw` adds neighbouring products two by two, and a sum beyond 16 bits becomes the largest or smallest number in them.
+`vpmaddubsw` adds neighboring products two by two, and a sum beyond 16 bits becomes the largest or smallest number in them.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def excess(x: NDArray[np.uint8], w: NDArray[np.int8]) -> NDArray[np.int64]:
 
     Only pairs whose sum the largest `x` of each term could take beyond 16 bits are looked at.
     """
-    if w.shape[0] % 2:  # the last term has no neighbour
+    if w.shape[0] % 2:  # the last term has no neighbor
         x, w = np.pad(x, ((0, 0), (0, 1))), np.pad(w, ((0, 1), (0, 0)))
     largest = x.max(0, initial=0).astype(np.int64)[:, None]
     highest = (largest * np.maximum(w, 0)).reshape(-1, 2, w.shape[1]).sum(1)

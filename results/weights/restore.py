@@ -13,10 +13,10 @@ import click
 import torch
 from safetensors import safe_open
 
+from nin_onnx.recipe import from_dict
+from nin_onnx.run import Run
 from nin_onnx.train import checkpoint, examples
 from nin_onnx.train.checkpoint import Checkpoint
-from nin_onnx.train.recipe import from_dict
-from nin_onnx.train.run import Run
 
 HERE = Path(__file__).parent
 

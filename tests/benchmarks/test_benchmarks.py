@@ -75,7 +75,7 @@ def test_every_form_is_measured_at_every_batch_and_the_fp32_graph_is_once_as_fas
     ]
     assert {ratio for _, form, ratio in forms if form == "fp32"} == {"1.00 ×"}
     costs = [row[:2] for row in found if len(row) == 4][2:]
-    assert costs == [[batch, steps] for batch in ("1", "32", "128") for steps in ("none", "standardise", "GCN + ZCA")]
+    assert costs == [[batch, steps] for batch in ("1", "32", "128") for steps in ("none", "standardize", "GCN + ZCA")]
 
 
 def test_the_overhead_of_eval_is_what_it_took_less_what_the_runtime_took(data_dir: Path) -> None:

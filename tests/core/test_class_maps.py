@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nin_onnx.class_maps import COLOUR, GAP, draw, strongest
+from nin_onnx.class_maps import COLOR, GAP, draw, strongest
 from nin_onnx.classifier import Prediction
 from nin_onnx.errors import ModelError
 
@@ -36,7 +36,7 @@ def prediction(maps: np.ndarray | None, *probabilities: float) -> Prediction:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_panel_for_each_of_the_most_probable_is_coloured_where_its_map_is_strong(channels: int) -> None:
+def test_a_panel_for_each_of_the_most_probable_is_colored_where_its_map_is_strong(channels: int) -> None:
     maps = np.zeros((3, 4, 4), np.float32)
     maps[2, 0, 0] = maps[2, 0, 1] = 5  # the most probable: top left
     maps[0, 3, 3] = 5
@@ -52,11 +52,11 @@ def test_a_panel_for_each_of_the_most_probable_is_coloured_where_its_map_is_stro
         assert blue < 60
         assert panel[weak].tolist() == [100, 100, 100]
     framed = sheet[GAP - 2, GAP + side + GAP + 10]
-    assert tuple(framed) == COLOUR
+    assert tuple(framed) == COLOR
     assert tuple(sheet[GAP - 2, GAP + 2 * (side + GAP) + 10]) == (255, 255, 255)
 
 
-def test_an_image_that_no_class_was_seen_in_stays_grey() -> None:
+def test_an_image_that_no_class_was_seen_in_stays_gray() -> None:
     sheet = np.asarray(draw(np.full((128, 128, 3), 77, np.uint8), prediction(-np.ones((2, 4, 4), np.float32), 0.5, 0.5)))
     assert (sheet[GAP : GAP + 128, GAP + 136 : GAP + 136 + 128] == 77).all()
 

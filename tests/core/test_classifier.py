@@ -153,7 +153,7 @@ def test_a_broken_file_that_pillow_has_opened_is_no_image(mnist: Classifier, tmp
 @pytest.mark.parametrize(
     "image",
     [NOISE[0], NOISE[0][..., None], "image.png", Path("image.png"), Image.fromarray(NOISE[0])],
-    ids=["grey", "1 channel", "str", "path", "Pillow"],
+    ids=["gray", "1 channel", "str", "path", "Pillow"],
 )
 def test_one_image_is_no_batch(image: Any, mnist: Classifier) -> None:
     with pytest.raises(ImageError, match=r"one image was given where several are expected: classifier\(image\)"):

@@ -25,7 +25,7 @@ def test_a_long_sum_in_half_precision_is_rounded_once() -> None:
     assert (np.asarray(y).dtype, np.asarray(y).item()) == (np.dtype(np.float16), 4096)
 
 
-def quantised(opset: int) -> onnx.ModelProto:
+def quantized(opset: int) -> onnx.ModelProto:
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
@@ -40,8 +40,8 @@ def quantised(opset: int) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("opset", [13, 18, 19, 21])
-def test_quantised_graphs_of_old_opsets_are_evaluated_as_the_specification_says(opset: int) -> None:
-    model = quantised(opset)
+def test_quantized_graphs_of_old_opsets_are_evaluated_as_the_specification_says(opset: int) -> None:
+    model = quantized(opset)
     before = model.SerializeToString()
     (y,) = evaluator(model).run(None, {"x": np.array([-100, -5, 0.25, 0.3, 0.75, 1000], np.float32)})
     assert np.asarray(y).tolist() == [-5, -5, 0, 0.5, 1, 122.5]  # halves go to the even number; 0 and 255 are the ends

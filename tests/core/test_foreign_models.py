@@ -90,7 +90,7 @@ def test_an_answer_does_not_depend_on_the_other_images_of_its_batch(tmp_path: Pa
     np.testing.assert_array_equal(alone.probabilities, beside.probabilities)
 
 
-def test_grey_pixels_are_three_equal_channels_for_a_model_of_colours(tmp_path: Path) -> None:
+def test_gray_pixels_are_three_equal_channels_for_a_model_of_colors(tmp_path: Path) -> None:
     path = mean_of_channels(tmp_path / "their.onnx", ["N", 4, 4, 3], kind=TensorProto.UINT8)
     pixels = Classifier(path).pixels(np.full((4, 4), 7, np.uint8))
     assert pixels.tolist() == [[[7, 7, 7]] * 4] * 4
@@ -106,7 +106,7 @@ def test_grey_pixels_are_three_equal_channels_for_a_model_of_colours(tmp_path: P
         (["N", 3, 4, 4], {"scale": 1, "mean": (1, 2)}, r"mean '\(1, 2\)': expected one number, or one for each of 3 channels"),
         (["N", 3, 4, 4], {"scale": 1, "size": (8, 8)}, "takes images of 4 × 4, not of 8 × 8: leave size out"),
         (["N", 3, "h", "w"], {"scale": 1}, r"takes images of any size: give that of its training \(size=\(height, width\)\)"),
-        (["N", 5, 4, 4], {"scale": 1}, "should take grey or RGB images"),
+        (["N", 5, 4, 4], {"scale": 1}, "should take gray or RGB images"),
         (["N", 3, 4, 4], {"scale": 1, "fit": "pad"}, "unknown fit 'pad'"),
         (["N", 3, 4, 4], {"scale": 1, "threads": 0}, "threads '0': expected 1 or more"),
         (["N", 3, 4, 4], {"scale": 1, "providers": ["CpuExecutionProvider"]}, "did you mean 'CPUExecutionProvider'"),
@@ -158,7 +158,7 @@ def test_a_graph_without_input_is_no_classifier(tmp_path: Path) -> None:
     constant = numpy_helper.from_array(np.zeros((1, 3), np.float32), "w")
     graph = helper.make_graph([helper.make_node("Relu", ["w"], ["y"])], "none", [], [given], [constant])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "none.onnx")
-    with pytest.raises(ModelError, match="should take grey or RGB images"):
+    with pytest.raises(ModelError, match="should take gray or RGB images"):
         Classifier(tmp_path / "none.onnx")
 
 

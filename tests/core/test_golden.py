@@ -109,7 +109,7 @@ def test_vectors_without_logits_are_an_error_that_says_what_is_there(tmp_path: P
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (7, 5, 3)])
-def test_the_images_are_noise_black_white_greys_and_saturated_ones(shape: tuple[int, int, int]) -> None:
+def test_the_images_are_noise_black_white_grays_and_saturated_ones(shape: tuple[int, int, int]) -> None:
     images = golden_images(*shape)
     assert (images.dtype, images.shape) == (np.dtype(np.uint8), (12, *shape))
     noise, constant, saturated = images[:4], images[4:9], images[9:]

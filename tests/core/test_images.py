@@ -15,26 +15,26 @@ from PIL import Image
 
 from nin_onnx.images import FORMATS, Fit, read_image
 
-COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 100, 50)]
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 100, 50)]
 """Of the four quarters of a picture: top left, top right, bottom left, bottom right."""
 
 
-def quarters(colours: list[Any], mode: str, side: int = 16) -> Image.Image:
+def quarters(colors: list[Any], mode: str, side: int = 16) -> Image.Image:
     """A square picture of four even quarters."""
     image = Image.new(mode, (2 * side, 2 * side))
-    for at, colour in enumerate(colours):
-        image.paste(colour, (at % 2 * side, at // 2 * side, (at % 2 + 1) * side, (at // 2 + 1) * side))
+    for at, color in enumerate(colors):
+        image.paste(color, (at % 2 * side, at // 2 * side, (at % 2 + 1) * side, (at // 2 + 1) * side))
     return image
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *chunks: bytes) -> bytes:
+def png(width: int, height: int, depth: int, color: int, rows: bytes, *chunks: bytes) -> bytes:
     """A PNG file by its specification: signature, IHDR, further chunks, IDAT, IEND. Each row begins with its filter, 0."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     more = [chunk(content[:4], content[4:]) for content in chunks]
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -49,23 +49,23 @@ def read(content: bytes | Image.Image, tmp_path: Path, channels: int = 3, size: 
     return read_image(path, *size, channels, fit).tolist()
 
 
-def test_a_true_colour_png_made_by_hand_gives_its_pixels(tmp_path: Path) -> None:
+def test_a_true_color_png_made_by_hand_gives_its_pixels(tmp_path: Path) -> None:
     rows = b"\0" + bytes([255, 0, 0, 0, 255, 0]) + b"\0" + bytes([0, 0, 255, 200, 100, 50])
     assert read(png(2, 2, 8, 2, rows), tmp_path) == [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [200, 100, 50]]]
 
 
-def test_grey_is_the_luma_of_the_standard(tmp_path: Path) -> None:
+def test_gray_is_the_luma_of_the_standard(tmp_path: Path) -> None:
     rows = b"\0" + bytes([255, 0, 0, 0, 255, 0]) + b"\0" + bytes([0, 0, 255, 200, 100, 50])
-    luma = [round(0.299 * red + 0.587 * green + 0.114 * blue) for red, green, blue in COLOURS]  # ITU-R BT.601
+    luma = [round(0.299 * red + 0.587 * green + 0.114 * blue) for red, green, blue in COLORS]  # ITU-R BT.601
     assert np.ravel(read(png(2, 2, 8, 2, rows), tmp_path, channels=1)).tolist() == luma
 
 
-def test_a_palette_gives_its_colours(tmp_path: Path) -> None:
-    palette = b"PLTE" + bytes(value for colour in COLOURS for value in colour)
-    assert np.reshape(read(png(2, 2, 8, 3, b"\0\0\1\0\2\3", palette), tmp_path), (4, 3)).tolist() == [list(c) for c in COLOURS]
+def test_a_palette_gives_its_colors(tmp_path: Path) -> None:
+    palette = b"PLTE" + bytes(value for color in COLORS for value in color)
+    assert np.reshape(read(png(2, 2, 8, 3, b"\0\0\1\0\2\3", palette), tmp_path), (4, 3)).tolist() == [list(c) for c in COLORS]
 
 
-def test_16_bits_of_grey_become_8_by_rounding(tmp_path: Path) -> None:
+def test_16_bits_of_gray_become_8_by_rounding(tmp_path: Path) -> None:
     values = [0, 128, 129, 65535, 257 * 77, 257 * 77 + 128, 257 * 77 + 129, 40000]
     expected = [0, 0, 1, 255, 77, 77, 78, round(40000 * 255 / 65535)]
     rows = b"\0" + struct.pack(">8H", *values)
@@ -86,12 +86,12 @@ def test_what_is_transparent_shows_black_behind_it(tmp_path: Path, alpha: int) -
     rows = (b"\0" + bytes([200, 100, 50, alpha] * 2)) * 2
     expected = [round(value * alpha / 255) for value in (200, 100, 50)]
     assert read(png(2, 2, 8, 6, rows), tmp_path) == [[expected] * 2] * 2
-    grey = (b"\0" + bytes([200, alpha] * 2)) * 2
-    assert read(png(2, 2, 8, 4, grey), tmp_path, channels=1) == [[[round(200 * alpha / 255)]] * 2] * 2
+    gray = (b"\0" + bytes([200, alpha] * 2)) * 2
+    assert read(png(2, 2, 8, 4, gray), tmp_path, channels=1) == [[[round(200 * alpha / 255)]] * 2] * 2
 
 
 def test_a_transparent_entry_of_a_palette_is_black(tmp_path: Path) -> None:
-    palette = b"PLTE" + bytes(value for colour in COLOURS for value in colour)
+    palette = b"PLTE" + bytes(value for color in COLORS for value in color)
     found = read(png(2, 2, 8, 3, b"\0\0\1\0\2\3", palette, b"tRNS\xff\x00"), tmp_path)
     assert np.reshape(found, (4, 3)).tolist() == [[255, 0, 0], [0, 0, 0], [0, 0, 255], [200, 100, 50]]
 
@@ -112,10 +112,10 @@ TURNED = {1: "0123", 2: "1032", 3: "3210", 4: "2301", 5: "0213", 6: "2031", 7: "
 def test_a_picture_is_turned_as_its_orientation_says(tmp_path: Path, orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    greys = [0, 80, 160, 240]
-    found = np.array(read(quarters(greys, "L"), tmp_path, channels=1, size=(32, 32), format=kind, exif=exif))
+    grays = [0, 80, 160, 240]
+    found = np.array(read(quarters(grays, "L"), tmp_path, channels=1, size=(32, 32), format=kind, exif=exif))
     seen = [found[y, x, 0] for y, x in ((8, 8), (8, 24), (24, 8), (24, 24))]
-    assert seen == pytest.approx([greys[int(at)] for at in TURNED[orientation]], abs=3)
+    assert seen == pytest.approx([grays[int(at)] for at in TURNED[orientation]], abs=3)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -49,7 +49,15 @@ def test_the_probe_sees_a_heavy_module() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["nin_onnx", "nin_onnx.cli", "nin_onnx.card", "nin_onnx.golden", "nin_onnx.data", "nin_onnx.runtimes", "nin_onnx.train.plot"],
+    [
+        "nin_onnx",
+        "nin_onnx.cli",
+        "nin_onnx.card",
+        "nin_onnx.golden",
+        "nin_onnx.data",
+        "nin_onnx.runtimes",
+        "nin_onnx.results.plot",
+    ],
 )
 def test_importing_a_module_loads_nothing_heavy(module: str) -> None:
     assert loaded(f"import {module}") == []

@@ -10,7 +10,7 @@ import pytest
 from nin_onnx import models
 
 
-def test_every_shipped_model_has_a_line_with_error_interval_size_input_and_licence(printed: Callable[..., str]) -> None:
+def test_every_shipped_model_has_a_line_with_error_interval_size_input_and_license(printed: Callable[..., str]) -> None:
     lines = {line.split()[0]: line for line in printed("models").splitlines()[1:]}
     assert tuple(lines) == models.shipped()
     for part in ("0.44", "0.33-0.59", "10,000 mnist", "1.4", "uint8, 28×28×1", "10", "Apache-2.0"):
@@ -26,7 +26,7 @@ def test_json_tells_what_the_graph_is(printed: Callable[..., str], name: str) ->
     assert [row["height"], row["width"], row["channels"]] == sides
     assert row["bytes"] == file.stat().st_size
     assert row["classes"] == 10
-    assert row["licence"] == "Apache-2.0"
+    assert row["license"] == "Apache-2.0"
     assert row["test"]["errors"] / row["test"]["images"] == pytest.approx(row["test"]["error"] / 100)
 
 

@@ -94,7 +94,7 @@ def test_every_stage_is_imported_from_where_it_was_put(installed: bool, checkout
     assert usage.stdout.startswith("Usage: nin-onnx")
 
 
-def test_the_wheel_names_version_licence_and_command(wheel: Path) -> None:
+def test_the_wheel_names_version_license_and_command(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (folder,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
     metadata = archive.read(f"{folder}/METADATA").decode()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from nin_onnx import models
-from nin_onnx.runtimes import npm
-from nin_onnx.runtimes.chromium import ALONE, browser
-from nin_onnx.runtimes.contract import Unusable
-from nin_onnx.runtimes.registry import runtime
+from nin_onnx.runtimes.backends import npm
+from nin_onnx.runtimes.backends.base import Unusable
+from nin_onnx.runtimes.backends.chromium import ALONE, browser
+from nin_onnx.runtimes.backends.registry import runtime
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

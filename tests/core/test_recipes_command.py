@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nin_onnx.train import recipe
+from nin_onnx import recipe
 
 
 def test_every_shipped_recipe_has_a_line_with_the_papers_figure(printed: Callable[..., str]) -> None:

@@ -9,7 +9,9 @@ from click.testing import CliRunner, Result
 
 from nin_onnx.cli import cli
 from nin_onnx.errors import CheckFailedError, Interrupted, UnknownNameError
-from nin_onnx.train import ledger, reproduction, standing
+from nin_onnx.results import ledger
+from nin_onnx.train import reproduction
+from nin_onnx.train import status as standing
 from nin_onnx.train.reproduction import Options, Reproduction
 from nin_onnx.train.task import Task
 

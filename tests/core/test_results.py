@@ -70,10 +70,10 @@ def test_what_is_missing_has_a_command_that_runs_it(printed: Callable[..., str],
 def test_a_network_that_died_is_listed_below_the_runs_and_its_seed_is_not_missing(
     printed: Callable[..., str], folder: Path
 ) -> None:
-    death = json.loads((RESULTS / "dead" / "cifar10-no-dropout-seed1.json").read_text())
-    changed = {**death, "seed": 0, "settings": {**death["settings"], "dataset": "cifar100"}}
+    collapse = json.loads((RESULTS / "dead" / "cifar10-no-dropout-seed1.json").read_text())
+    changed = {**collapse, "seed": 0, "settings": {**collapse["settings"], "dataset": "cifar100"}}
     (folder / "dead").mkdir()
-    for number, one in enumerate((death, changed)):
+    for number, one in enumerate((collapse, changed)):
         (folder / "dead" / f"{number}.json").write_text(json.dumps(one))
     _, dead = tables(printed("results", folder, "--runs"))
     assert [row[:4] for row in dead] == [
@@ -89,9 +89,9 @@ def test_a_run_or_a_death_by_other_code_names_it_instead_of_a_commit(printed: Ca
     made_by = {"program": "fast.py", "sha256": 64 * "0", "on": "6e36f3b18888"}
     shipped = json.loads((folder / "0.json").read_text())
     (folder / "0.json").write_text(json.dumps({**shipped, "commit": None, "made_by": made_by}))
-    death = json.loads((RESULTS / "dead" / "cifar10-no-dropout-seed1.json").read_text())
+    collapse = json.loads((RESULTS / "dead" / "cifar10-no-dropout-seed1.json").read_text())
     (folder / "dead").mkdir()
-    (folder / "dead" / "0.json").write_text(json.dumps({**death, "commit": None, "made_by": made_by}))
+    (folder / "dead" / "0.json").write_text(json.dumps({**collapse, "commit": None, "made_by": made_by}))
     runs, dead = tables(printed("results", folder, "--runs"))
     said = "no commit: fast.py (sha256 000000000000) on top of 6e36f3b18888"
     assert [rows[0][-1].removesuffix(" |") for rows in (runs, dead)] == [said, said]

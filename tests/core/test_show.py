@@ -79,13 +79,13 @@ def test_a_reader_finds_what_an_embedder_needs(printed: Callable[..., str]) -> N
     text = " ".join(printed("show", "nin-mnist").split())
     for words in (
         "images: uint8 [batch, 28, 28, 1]",
-        "28 × 28, grey, raw pixels 0…255; others are stretched to that",
+        "28 × 28, gray, raw pixels 0…255; others are stretched to that",
         "10 labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         "preprocessing scale, mean_image",
         "recipe mnist-modern, seed 0",
         "test error 0.44 % [0.33, 0.59], 44 of 10,000 images; mnist, official",
         "paper 0.47 %, NIN + dropout, Table 4: reached, not by its protocol",
-        "licence Apache-2.0",
+        "license Apache-2.0",
         "conv2 Conv 5×5, Relu 128 × 14 × 14 153,728 30,105,600",
         "network 349,674 50,699,712",
     ):
@@ -143,12 +143,12 @@ def test_a_label_with_a_comma_is_told_from_two_labels(printed: Callable[..., str
 def test_what_a_file_says_does_not_steer_the_terminal(printed: Callable[..., str], tmp_path: Path) -> None:
     file = changed(tmp_path / "loud.onnx", labels=("\x1b[2J", "\x9b31m"), name="\x1b]0;a title\x07")
     model = onnx.load(file)
-    model.graph.node[2].name = "\x1b[31m\nlicence"  # and no line of its own
+    model.graph.node[2].name = "\x1b[31m\nlicense"  # and no line of its own
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "\x1b[1A"
     onnx.save(model, file)
     text = printed("show", file)
     assert not {"\x1b", "\x9b", "\x07"} & {*text}
-    assert [line.split()[1:] for line in text.splitlines() if line.startswith("licence")] == [["Apache-2.0"]]
+    assert [line.split()[1:] for line in text.splitlines() if line.startswith("license")] == [["Apache-2.0"]]
 
 
 def test_an_output_that_is_no_array_is_named_by_its_kind(told: Callable[..., Any], tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_an_output_that_is_no_array_is_named_by_its_kind(told: Callable[..., Any
 
 
 def test_labels_that_are_blank_leave_the_rest_to_be_read(printed: Callable[..., str], tmp_path: Path) -> None:
-    assert "licence        Apache-2.0" in printed("show", changed(tmp_path / "blank.onnx", labels=(" ",)))
+    assert "license        Apache-2.0" in printed("show", changed(tmp_path / "blank.onnx", labels=(" ",)))
 
 
 def test_a_model_is_shown_without_a_runtime() -> None:

@@ -14,16 +14,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from nin_onnx import recipe
 from nin_onnx.architecture import Shape
 from nin_onnx.export import Export, export_run
 from nin_onnx.export import to_onnx as stage
 from nin_onnx.golden import Golden
-from nin_onnx.train import recipe
 from nin_onnx.train.checkpoint import Checkpoint, build_classifier, load_classifier, save_classifier
 from nin_onnx.train.local import LocallyConnected2d
 
 RunMaker = Callable[..., Path]
-Answer = dict[str, NDArray[np.float64]]
+Result = dict[str, NDArray[np.float64]]
 Contents = Callable[[Path], dict[str, bytes]]
 
 
@@ -42,7 +42,7 @@ def make_run() -> RunMaker:
 
     fitted: dict[tuple[tuple[str, ...], Shape], dict[str, torch.Tensor]] = {}  # whitening takes a while
 
-    def make(folder: Path, architecture: str = "nin-digits", preprocessing: tuple[str, ...] = ("scale", "standardise")) -> Path:
+    def make(folder: Path, architecture: str = "nin-digits", preprocessing: tuple[str, ...] = ("scale", "standardize")) -> Path:
         table: dict[str, Any] = {
             "name": "random",
             "dataset": "digits",
@@ -124,7 +124,7 @@ def quick_export(raw: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def calculate(run: Path) -> Callable[[NDArray[np.uint8]], Answer]:
+def calculate(run: Path) -> Callable[[NDArray[np.uint8]], Result]:
     """What the network of `run` answers, calculated from its weights with NumPy in float64."""
     weights = {name: array.astype(np.float64) for name, array in load_file(run / "model.safetensors").items()}
 
@@ -143,9 +143,9 @@ def calculate(run: Path) -> Callable[[NDArray[np.uint8]], Answer]:
         rows = [x[:, :, start : start + 3].max(2) for start in starts]
         return np.stack([np.stack(rows, 2)[..., start : start + 3].max(-1) for start in starts], -1)
 
-    def answer(images: NDArray[np.uint8]) -> Answer:
+    def answer(images: NDArray[np.uint8]) -> Result:
         x = images.transpose(0, 3, 1, 2) / weights["preprocessing.scale.highest"]
-        x = (x - weights["preprocessing.standardise.mean"]) / weights["preprocessing.standardise.std"]
+        x = (x - weights["preprocessing.standardize.mean"]) / weights["preprocessing.standardize.std"]
         for block in (1, 2, 3):
             for name in (f"conv{block}", f"cccp{2 * block - 1}", f"cccp{2 * block}"):
                 x = conv(x, name)

@@ -21,10 +21,10 @@ import nin_onnx
 from nin_onnx.card import read_card
 from nin_onnx.errors import MissingExtraError, RunError, UnknownNameError
 from nin_onnx.export import Export, export_run
+from nin_onnx.export.model_card import render
 from nin_onnx.export.passes import PASSES
 from nin_onnx.export.passes.check_golden import check_golden
 from nin_onnx.golden import FOLDER, golden_images, read_golden
-from nin_onnx.model_card import render
 
 if TYPE_CHECKING:
     from tests.export.conftest import Contents
@@ -73,20 +73,20 @@ def test_the_card_says_what_the_run_said(exported: Export, model: onnx.ModelProt
     assert (card.name, card.architecture, card.recipe, card.experiment) == ("nin-digits", "nin-digits", "random", None)
     assert (card.height, card.width, card.channels) == (8, 8, 1)
     assert card.labels == tuple(f"class {number}" for number in range(10))
-    assert card.preprocessing == ("scale", "standardise")
+    assert card.preprocessing == ("scale", "standardize")
     assert (card.dataset["name"], card.dataset["images"], card.dataset["fingerprint"]) == ("digits", 64, "f" * 64)
     assert model.graph.name == "nin-digits"
 
 
 @pytest.mark.usefixtures("quick_export")
-def test_the_card_carries_the_runs_test_error_and_the_licence_that_was_given(own_run: Path) -> None:
+def test_the_card_carries_the_runs_test_error_and_the_license_that_was_given(own_run: Path) -> None:
     test = {"name": "digits", "split": "test", "images": 360, "provenance": "official", "fingerprint": "0" * 64}
     test |= {"errors": 5, "error": 100 * 5 / 360, "low": 0.6, "high": 3.2}
     (own_run / "summary.json").write_text(json.dumps({"test": test}))
-    exported = export_run(own_run, licence="MIT")
+    exported = export_run(own_run, license="MIT")
     card = read_card(onnx.load(exported.model))
     assert card is not None
-    assert (card.test, card.licence) == (test, "MIT")
+    assert (card.test, card.license) == (test, "MIT")
     (own_run / "summary.json").write_text(json.dumps({"validation_error": 1.0}))  # the test data was not looked at
     assert export_run(own_run).card.test is None
 

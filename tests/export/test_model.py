@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from nin_onnx.export import Export, export_run
 from nin_onnx.train.checkpoint import load_classifier
 
-Answer = dict[str, NDArray[np.float64]]
+Result = dict[str, NDArray[np.float64]]
 
 LAYERS = [
     *("conv1", "conv1_relu", "cccp1", "cccp1_relu", "cccp2", "cccp2_relu", "pool1"),
@@ -35,7 +35,7 @@ def session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def assert_close(found: list[NDArray[np.float32]], expected: Answer) -> None:
+def assert_close(found: list[NDArray[np.float32]], expected: Result) -> None:
     """Within 1e-5 of the largest logit."""
     largest = np.abs(expected["logits"]).max()
     for array, (name, wanted) in zip(found, expected.items(), strict=True):
@@ -50,7 +50,7 @@ def signature(value: onnx.ValueInfoProto) -> tuple[str, int, list[int | str]]:
 
 @st.composite
 def batches(draw: st.DrawFn, height: int = 8, width: int = 8, channels: int = 1, most: int = 9) -> NDArray[np.uint8]:
-    """Black, white, grey, noisy and arbitrary images, in any order."""
+    """Black, white, gray, noisy and arbitrary images, in any order."""
     shape = (height, width, channels)
     constant = st.sampled_from([0, 255]) | st.integers(0, 255)
     image = st.one_of(
@@ -93,15 +93,15 @@ def test_all_weights_are_inside_the_file(model: onnx.ModelProto) -> None:
 
 
 def test_nodes_values_and_weights_have_the_paper_s_names(model: onnx.ModelProto) -> None:
-    names = ["transpose", "cast", "scale", "standardise", "standardise_2", *LAYERS]
+    names = ["transpose", "cast", "scale", "standardize", "standardize_2", *LAYERS]
     assert [node.name for node in model.graph.node] == names
     outputs = {"cccp6": "class_maps", "flatten": "logits", "softmax": "probabilities"}
     assert [list(node.output) for node in model.graph.node] == [[outputs.get(name, name)] for name in names]
     weights = {f"{name}.{kind}" for name in CONVOLUTIONS for kind in ("weight", "bias")}
     assert {tensor.name for tensor in model.graph.initializer} == weights | {
         "scale.highest",
-        "standardise.mean",
-        "standardise.std",
+        "standardize.mean",
+        "standardize.std",
     }
 
 
@@ -122,7 +122,7 @@ def test_simplifying_again_changes_nothing(model: onnx.ModelProto) -> None:
 def test_onnx_runtime_and_the_reference_evaluator_answer_as_the_network_in_float64(
     images: NDArray[np.uint8],
     exported: Export,
-    calculate: Callable[[NDArray[np.uint8]], Answer],
+    calculate: Callable[[NDArray[np.uint8]], Result],
 ) -> None:
     expected = calculate(images)
     assert_close(session(exported.model).run(None, {"images": images}), expected)
@@ -136,7 +136,7 @@ def test_onnx_runtime_and_the_reference_evaluator_answer_as_the_network_in_float
     ("architecture", "preprocessing", "steps"),
     [
         ("nin-mnist", ("scale", "mean_image"), ["scale", "mean_image"]),
-        ("nin-cifar10", ("scale", "standardise"), ["scale", "standardise", "standardise_2"]),
+        ("nin-cifar10", ("scale", "standardize"), ["scale", "standardize", "standardize_2"]),
     ],
 )
 def test_the_paper_s_networks_answer_as_pytorch_does_in_float64(
@@ -151,7 +151,7 @@ def test_the_paper_s_networks_answer_as_pytorch_does_in_float64(
     evaluator = ReferenceEvaluator(str(exported.model))
     card = exported.card
 
-    def answer(images: NDArray[np.uint8]) -> Answer:
+    def answer(images: NDArray[np.uint8]) -> Result:
         with torch.inference_mode():
             return {name: tensor.numpy() for name, tensor in classifier(torch.from_numpy(images))._asdict().items()}
 

@@ -26,7 +26,7 @@ EXAMPLE = torch.zeros(1, 3, 24, 20)
 
 
 class Block(nn.Module):
-    """Two convolutions with batch normalisation, and what came in added to what they make."""
+    """Two convolutions with batch normalization, and what came in added to what they make."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Maps(nn.Module):
 
 @pytest.fixture(scope="module")
 def network() -> TinyResNet:
-    """In training mode, with random statistics in its batch normalisations."""
+    """In training mode, with random statistics in its batch normalizations."""
     torch.manual_seed(0)
     made = TinyResNet()
     for module in made.modules():
@@ -103,7 +103,7 @@ def network() -> TinyResNet:
 @pytest.fixture(scope="module")
 def own(network: TinyResNet, tmp_path_factory: pytest.TempPathFactory) -> Export:
     out = tmp_path_factory.mktemp("own") / "model"
-    return export(network, EXAMPLE, out, name="tiny-resnet", labels=LABELS, mean=MEAN, std=STD, licence="MIT", bundles=["triton"])
+    return export(network, EXAMPLE, out, name="tiny-resnet", labels=LABELS, mean=MEAN, std=STD, license="MIT", bundles=["triton"])
 
 
 @pytest.fixture
@@ -157,16 +157,16 @@ def test_the_passes_went_over_it(own: Export) -> None:
     assert {"Conv", "Relu", "MaxPool", "Add", "Gemm", "Softmax"} <= {node.op_type for node in model.graph.node}
     assert not {"BatchNormalization", "Identity", "Dropout"} & {node.op_type for node in model.graph.node}
     names = {node.name for node in model.graph.node}
-    assert {"scale", "standardise", "layer1.conv1", "layer1.shortcut", "pool1", "fc"} <= names
+    assert {"scale", "standardize", "layer1.conv1", "layer1.shortcut", "pool1", "fc"} <= names
     assert (model.ir_version, model.producer_name, model.graph.name) == (8, "nin-onnx", "tiny-resnet")
 
 
 def test_the_card_says_what_was_told_and_no_more(own: Export) -> None:
     card = read_card(onnx.load(own.model))
     assert card == own.card
-    assert (card.name, card.architecture, card.labels, card.licence) == ("tiny-resnet", "TinyResNet", LABELS, "MIT")
+    assert (card.name, card.architecture, card.labels, card.license) == ("tiny-resnet", "TinyResNet", LABELS, "MIT")
     assert (card.height, card.width, card.channels) == (24, 20, 3)
-    assert card.preprocessing == ("scale", "standardise")
+    assert card.preprocessing == ("scale", "standardize")
     assert (card.recipe, card.experiment, card.dataset, card.weights, card.test) == ("", None, {}, "", None)
     golden = read_golden(own.model.parent)
     assert golden is not None
@@ -187,7 +187,7 @@ def test_the_module_stays_as_it_was_and_a_second_export_takes_the_place_of_the_f
 ) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     shutil.copytree(own.model.parent, tmp_path / "model")
-    again = export(network, EXAMPLE, tmp_path / "model", name="tiny-resnet", labels=LABELS, mean=MEAN, std=STD, licence="MIT")
+    again = export(network, EXAMPLE, tmp_path / "model", name="tiny-resnet", labels=LABELS, mean=MEAN, std=STD, license="MIT")
     assert not (tmp_path / "model" / "triton").exists()
     assert hashlib.sha256(again.model.read_bytes()).digest() == hashlib.sha256(own.model.read_bytes()).digest()
     assert network.training

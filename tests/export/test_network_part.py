@@ -12,8 +12,8 @@ def classifier() -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["images"], ["cast"], "cast", to=TensorProto.FLOAT),
         helper.make_node("Conv", ["cast", "lcn.gaussian"], ["lcn"], "lcn"),
-        helper.make_node("Sub", ["lcn", "mean"], ["centred"], "centred"),
-        helper.make_node("Conv", ["centred", "conv1.weight"], ["conv1"], "conv1"),
+        helper.make_node("Sub", ["lcn", "mean"], ["centered"], "centered"),
+        helper.make_node("Conv", ["centered", "conv1.weight"], ["conv1"], "conv1"),
         helper.make_node("Relu", ["conv1"], ["relu"], "relu"),
         helper.make_node("Conv", ["relu", "cccp1.weight"], ["maps"], "cccp1"),
     ]
@@ -30,7 +30,7 @@ def test_a_convolution_of_the_preprocessing_is_no_layer() -> None:
 
 
 def test_the_preprocessing_is_what_makes_the_first_layers_input() -> None:
-    assert [node.name for node in preprocessing(classifier(), ["lcn"])] == ["cast", "lcn", "centred"]
+    assert [node.name for node in preprocessing(classifier(), ["lcn"])] == ["cast", "lcn", "centered"]
     assert [node.name for node in preprocessing(classifier(), [])] == ["cast"]
 
 

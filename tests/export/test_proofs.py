@@ -23,11 +23,11 @@ from onnx.reference import ReferenceEvaluator
 import nin_onnx
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.export import export_run
-from nin_onnx.export.passes.half_weights import half_weights
+from nin_onnx.export.passes.fp16_initializers import fp16_initializers
 from nin_onnx.golden import Golden, read_golden
+from nin_onnx.recipe import load, shipped
 from nin_onnx.train.checkpoint import load_classifier
 from nin_onnx.train.preprocessing import STEPS
-from nin_onnx.train.recipe import load, shipped
 
 if TYPE_CHECKING:
     from tests.export.conftest import Contents
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(900)
 CHECKOUT = Path(nin_onnx.__file__).parents[1]
 TOLERANCE = 1e-5  # for float32, as eval has it
 
-PREPROCESSINGS = [(), ("scale",), ("scale", "standardise"), ("scale", "mean_image"), ("gcn",), ("gcn", "lcn"), ("gcn55", "zca")]
+PREPROCESSINGS = [(), ("scale",), ("scale", "standardize"), ("scale", "mean_image"), ("gcn",), ("gcn", "lcn"), ("gcn55", "zca")]
 """None, and what the recipes do; each step of the stage is in one of them."""
 
 Case = tuple[str, tuple[str, ...]]
@@ -74,7 +74,7 @@ def exported_case(request: pytest.FixtureRequest, make_run: Callable[..., Path])
 
 @st.composite
 def batches(draw: st.DrawFn, shape: tuple[int, ...], most: int) -> NDArray[np.uint8]:
-    """Black, white, constant and noisy images, and noise of one grey level, `most` at most, in any order."""
+    """Black, white, constant and noisy images, and noise of one gray level, `most` at most, in any order."""
     level = st.sampled_from([0, 255]) | st.integers(0, 255)
     noise = st.tuples(st.integers(0, 2**32 - 1), st.sampled_from([1, 255]), st.integers(0, 254))
     image = st.one_of(
@@ -151,7 +151,7 @@ def test_the_checker_finds_nothing_and_simplifying_again_changes_nothing(exporte
         assert len(again.graph.node) == len(model.graph.node) - 1
         golden = read_golden(exported_case.folder)
         assert golden is not None
-        again = half_weights(again, golden)
+        again = fp16_initializers(again, golden)
     assert again.graph.node == model.graph.node
     assert sorted_by_name(again.graph.initializer) == sorted_by_name(model.graph.initializer)
     assert (again.graph.input, again.graph.output) == (model.graph.input, model.graph.output)
@@ -160,7 +160,7 @@ def test_the_checker_finds_nothing_and_simplifying_again_changes_nothing(exporte
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
-    [("nin-digits", ("gcn", "lcn")), ("nin-cifar10", ("gcn55", "zca")), ("cnn-fc", ("scale", "standardise"))],
+    [("nin-digits", ("gcn", "lcn")), ("nin-cifar10", ("gcn55", "zca")), ("cnn-fc", ("scale", "standardize"))],
     ids=name,
 )
 def test_two_exports_in_two_processes_and_folders_are_the_same_bytes_without_a_path_of_the_machine(

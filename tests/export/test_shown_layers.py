@@ -17,7 +17,7 @@ QUICK = "nin-digits"
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in ARCHITECTURES])
 @pytest.mark.parametrize(
-    "steps", [("scale", "standardise"), pytest.param(("gcn55", "zca"), marks=pytest.mark.slow)], ids="-".join
+    "steps", [("scale", "standardize"), pytest.param(("gcn55", "zca"), marks=pytest.mark.slow)], ids="-".join
 )
 def test_the_sums_over_a_graph_are_those_of_its_table(
     name: str, steps: tuple[str, ...], make_run: Callable[..., Path], tmp_path: Path

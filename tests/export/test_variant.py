@@ -20,7 +20,8 @@ from nin_onnx.card import read_card
 from nin_onnx.commands.export import export
 from nin_onnx.data import Dataset
 from nin_onnx.errors import DataError, ExportError, MissingExtraError
-from nin_onnx.export import Export, export_run, exporter, material, variant
+from nin_onnx.export import Export, export_run, exporter, variant
+from nin_onnx.export import calibration as material
 from nin_onnx.golden import read_golden
 from nin_onnx.machine import instructions
 from nin_onnx.runtimes import evaluate
@@ -197,8 +198,8 @@ def test_a_variant_that_errs_too_often_stops_the_export(trained: Path, tmp_path:
     honest = material.logits
 
     def forgetful(model: onnx.ModelProto, images: NDArray[Any]) -> NDArray[np.float32]:
-        quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-        return honest(model, images) * (-1 if quantised else 1)
+        quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+        return honest(model, images) * (-1 if quantized else 1)
 
     monkeypatch.setattr(variant, "logits", forgetful)
     with pytest.raises(ExportError, match=r"'int8' makes \d+ more errors than fp32 .* b = \d+, c = 0, .* at most 0 are allowed"):

@@ -15,7 +15,7 @@ from nin_onnx.card import Card, write_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
 from nin_onnx.runtimes import Report, evaluate
-from nin_onnx.runtimes.registry import RUNTIMES
+from nin_onnx.runtimes.backends.registry import RUNTIMES
 
 HEIGHT, WIDTH, CHANNELS, CLASSES = 8, 6, 3, 4
 NOISE = np.random.default_rng(7).normal(0, 1, (CLASSES, CHANNELS, 3, 3))

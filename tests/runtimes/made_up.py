@@ -16,10 +16,10 @@ import onnx
 import onnx.numpy_helper
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.contract import Facts, Unusable
-from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
-from nin_onnx.runtimes.openvino import OpenVino, OpenVinoBf16
-from nin_onnx.runtimes.reference import Reference
+from nin_onnx.runtimes.backends.base import RuntimeInfo, Unusable
+from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
+from nin_onnx.runtimes.backends.openvino import OpenVino, OpenVinoBf16
+from nin_onnx.runtimes.backends.reference import Reference
 
 IDS = "MADE_UP_IDS"
 """Environment variable with the path of that file."""
@@ -93,7 +93,7 @@ class ExitsSilently(Healthy):
 
 class ExitsWithStatus(Healthy):
     def run(self, images: NDArray[Any]) -> Outputs:
-        sys.exit("out of licences")
+        sys.exit("out of licenses")
 
 
 class CannotBeMade(Healthy):
@@ -152,7 +152,7 @@ class GivesText(Healthy):
         return {name: array.astype(str) for name, array in super().run(images).items()}
 
 
-class DependsOnItsNeighbours(Healthy):
+class DependsOnItsNeighbors(Healthy):
     def run(self, images: NDArray[Any]) -> Outputs:
         outputs = {name: array.copy() for name, array in super().run(images).items()}
         outputs["logits"][0] += np.float32(4e-6 * (images[1 % len(images)].mean() - 100) / 100)  # within the tolerance itself
@@ -256,13 +256,13 @@ class HoldsNoPackage(Healthy):
 
 
 class TellsNothing(Healthy):
-    def facts(self) -> Facts:
-        return Facts()
+    def facts(self) -> RuntimeInfo:
+        return RuntimeInfo()
 
 
 class TellsRoughly(WrongInOneRow):
-    def facts(self) -> Facts:
-        return Facts(precision="bf16")
+    def facts(self) -> RuntimeInfo:
+        return RuntimeInfo(precision="bf16")
 
 
 class ChangesLabels(Healthy):
@@ -280,8 +280,8 @@ class ChangesLabels(Healthy):
 
 
 class ChangesLabelsInBf16(ChangesLabels):
-    def facts(self) -> Facts:
-        return Facts(precision="bf16")
+    def facts(self) -> RuntimeInfo:
+        return RuntimeInfo(precision="bf16")
 
 
 class NotesItsRuns(Healthy):
@@ -373,5 +373,5 @@ class EmulatesBf16(Healthy):
         onnx.save(graph, "bf16.onnx")
         super().load(Path("bf16.onnx"), threads)
 
-    def facts(self) -> Facts:
+    def facts(self) -> RuntimeInfo:
         return replace(super().facts(), precision="bf16")

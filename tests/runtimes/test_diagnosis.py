@@ -14,8 +14,8 @@ from nin_onnx import models
 from nin_onnx.cli import cli
 from nin_onnx.machine import instructions
 from nin_onnx.runtimes import RUNTIMES, diagnosis
+from nin_onnx.runtimes.backends.registry import runtime
 from nin_onnx.runtimes.diagnosis import diagnose
-from nin_onnx.runtimes.registry import runtime
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_every_runtime_is_listed_in_order_with_its_installed_version_or_a_reason
 
 def test_an_absent_package_has_its_reason_and_its_command(monkeypatch: pytest.MonkeyPatch, only: Callable[..., None]) -> None:
     only("tract")
-    monkeypatch.setattr("nin_onnx.runtimes.contract.find_spec", lambda name: None)
+    monkeypatch.setattr("nin_onnx.runtimes.backends.base.find_spec", lambda name: None)
     state = {state.runtime: state for state in diagnose().runtimes}["tract"]
     assert (state.usable, state.reason) == (False, "the package 'tract' is not installed")
     assert state.install == "pip install 'nin-onnx[runtimes]'"

@@ -13,7 +13,7 @@ from nin_onnx import models
 from nin_onnx.golden import INT8_PLACES, Golden, read_golden
 from nin_onnx.runtimes.parity import TOLERANCES, Parity, compare
 
-OPTIMISED, AS_WRITTEN = (
+OPTIMIZED, AS_WRITTEN = (
     onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,  # in 8 bits
     onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,  # in float32, between QuantizeLinear and DequantizeLinear
 )
@@ -43,7 +43,7 @@ def judged(graph: onnx.ModelProto, golden: Golden, level: onnxruntime.GraphOptim
     return compare(outputs, golden, TOLERANCES["int8"])
 
 
-@pytest.mark.parametrize("level", [OPTIMISED, AS_WRITTEN], ids=["in 8 bits", "in float32"])
+@pytest.mark.parametrize("level", [OPTIMIZED, AS_WRITTEN], ids=["in 8 bits", "in float32"])
 def test_onnx_runtime_agrees_with_the_reference_evaluator(
     graph: onnx.ModelProto, golden: Golden, level: onnxruntime.GraphOptimizationLevel
 ) -> None:
@@ -51,15 +51,15 @@ def test_onnx_runtime_agrees_with_the_reference_evaluator(
 
 
 def test_a_zero_point_that_is_wrong_by_1_is_found_in_whatever_layer(graph: onnx.ModelProto, golden: Golden) -> None:
-    quantisers = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
-    assert len(quantisers) >= 10
+    quantizers = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
+    assert len(quantizers) >= 10
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
     found = []
-    for node in quantisers:
+    for node in quantizers:
         right = node.input[2]
         graph.graph.initializer.append(numpy_helper.from_array((values[right] + np.uint8(1)).astype(np.uint8), "wrong"))
         node.input[2] = "wrong"
         found.append(judged(graph, golden, AS_WRITTEN).problem is not None)
         node.input[2] = right
         del graph.graph.initializer[-1]
-    assert found == [True] * len(quantisers)
+    assert found == [True] * len(quantizers)

@@ -43,7 +43,7 @@ def test_it_runs_wherever_eval_is_started(model: Path, monkeypatch: pytest.Monke
 
 
 def test_whoever_is_handed_one_file_says_so(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nin_onnx.runtimes.onnxruntime_node.need_npm", lambda package: None)
+    monkeypatch.setattr("nin_onnx.runtimes.backends.onnxruntime_node.need_npm", lambda package: None)
     (row,) = evaluate(model, runtimes=["onnxruntime-node"]).rows
     assert (row.outcome, row.reason) == ("skipped", "the model keeps weights in other files, and is handed over as one")
 

@@ -28,7 +28,7 @@ FAULTS = {
     "RaisesOnLoad": ("error", "RuntimeError: no such operator: NonMaxSuppression"),
     "RaisesOnRun": ("error", "ZeroDivisionError"),
     "ExitsSilently": ("error", "the worker ended without a result"),
-    "ExitsWithStatus": ("error", "the worker ended with status 1; its last words: out of licences"),
+    "ExitsWithStatus": ("error", "the worker ended with status 1; its last words: out of licenses"),
     "CannotBeMade": ("error", "ImportError: libfancy.so.1: cannot open shared object file"),
     "WritesRubbish": (
         "error",
@@ -49,7 +49,7 @@ FAULTS = {
     "UsesItsMemoryAgain": ("pass", None),
     "PrintsRubbish": ("pass", None),
     "AllocatesUntilRefused": ("error", "MemoryError"),
-    "DependsOnItsNeighbours": ("fail", "an image's outputs depend on the other images of its batch: they move by "),
+    "DependsOnItsNeighbors": ("fail", "an image's outputs depend on the other images of its batch: they move by "),
     "TellsNothing": ("pass", None),
     "TellsRoughly": ("pass", None),
 }

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from nin_onnx.runtimes import RUNTIMES, evaluate
-from nin_onnx.runtimes.onnxruntime_cuda import OnnxRuntimeCuda, has_gpu
+from nin_onnx.runtimes.backends.onnxruntime_cuda import OnnxRuntimeCuda, has_gpu
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 
 PRETEND_GPU = """
-import nin_onnx.runtimes.onnxruntime_cuda as cuda
+import nin_onnx.runtimes.backends.onnxruntime_cuda as cuda
 
 
 class Fallen(cuda.OnnxRuntimeCuda):
@@ -52,7 +52,9 @@ def test_where_it_falls_back_to_the_cpu_without_a_word_it_is_skipped(
     tiny_model: Callable[..., Path], python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RUNTIMES, "onnxruntime-cuda", "fallen:Fallen")
-    monkeypatch.setattr("nin_onnx.runtimes.asking.runtime", lambda name: OnnxRuntimeCuda)  # this Python has no module `fallen`
+    monkeypatch.setattr(
+        "nin_onnx.runtimes.workers.run.runtime", lambda name: OnnxRuntimeCuda
+    )  # this Python has no module `fallen`
     (row,) = evaluate(tiny_model(), runtimes=["onnxruntime-cuda"], interpreters={"cuda": python}).rows
     assert row.outcome == "skipped"
     assert row.reason

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nin_onnx.runtimes.backends.registry import runtime
 from nin_onnx.runtimes.diagnosis import diagnose
-from nin_onnx.runtimes.registry import runtime
 
 UNSHARE = [shutil.which("unshare") or "unshare", "--map-root-user", "--net"]
 ALLOWED = subprocess.run([*UNSHARE, "true"], capture_output=True).returncode == 0 if shutil.which("unshare") else False

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
-from nin_onnx.runtimes.contract import Facts
+from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.parity import TOLERANCES, allowed, compare
 
 Arrays = dict[str, NDArray[Any]]
@@ -37,7 +37,7 @@ def test_one_value_may_differ_by_the_tolerance_times_the_largest_of_the_whole_se
     largest = np.abs(tiny_golden.outputs[name]).max()
     outputs[name] = outputs[name].astype(np.float64)
     outputs[name].flat[5] += share * tolerance * largest
-    parity = compare(outputs, tiny_golden, allowed(Facts(precision=precision)))
+    parity = compare(outputs, tiny_golden, allowed(RuntimeInfo(precision=precision)))
     assert (parity.problem is None) == agrees
     assert parity.tolerance == tolerance
     assert parity.worst == pytest.approx(share * tolerance, rel=1e-6)
@@ -46,14 +46,14 @@ def test_one_value_may_differ_by_the_tolerance_times_the_largest_of_the_whole_se
 
 @pytest.mark.parametrize("precision", [None, "fp8", "fp32"])
 def test_a_precision_that_is_not_told_or_not_known_is_judged_as_fp32(precision: str | None) -> None:
-    assert allowed(Facts(precision=precision)) == 1e-5
+    assert allowed(RuntimeInfo(precision=precision)) == 1e-5
     assert allowed(None) == 1e-5
 
 
 def test_a_fast_convolution_gets_ten_times_as_much_and_no_less_than_its_precision() -> None:
-    assert allowed(Facts(precision="fp32", fast_convolution=True)) == 1e-4
-    assert allowed(Facts(fast_convolution=True)) == 1e-4
-    assert allowed(Facts(precision="bf16", fast_convolution=True)) == 2e-2
+    assert allowed(RuntimeInfo(precision="fp32", fast_convolution=True)) == 1e-4
+    assert allowed(RuntimeInfo(fast_convolution=True)) == 1e-4
+    assert allowed(RuntimeInfo(precision="bf16", fast_convolution=True)) == 2e-2
 
 
 @given(st.data(), st.sampled_from(sorted(TOLERANCES)), st.floats(0.1, 1000))

@@ -1,4 +1,4 @@
-"""Batches of several sizes, the same twice, other neighbours: what each finds, and what it lets through."""
+"""Batches of several sizes, the same twice, other neighbors: what each finds, and what it lets through."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nin_onnx.golden import Golden
 from nin_onnx.runtimes import evaluate
 from nin_onnx.runtimes.parity import Parity, compare, cosine, margins
-from nin_onnx.runtimes.probes import AGAIN, NEIGHBOURS, examine, probes
+from nin_onnx.runtimes.probes import AGAIN, NEIGHBORS, examine, probes
 from nin_onnx.runtimes.report import Row
 
 Writer = Callable[..., Path]
@@ -37,7 +37,7 @@ def test_every_batch_is_full_and_begins_with_the_golden_images(tiny_golden: Gold
         ("batch 7", 14, 7),
         ("batch 32", 32, 32),
         (AGAIN, 14, 7),
-        (NEIGHBOURS, 14, 7),
+        (NEIGHBORS, 14, 7),
     ]
     np.testing.assert_array_equal(found["batch 32"].images[:12], tiny_golden.images)
     np.testing.assert_array_equal(found["batch 32"].images[12:24], tiny_golden.images)
@@ -50,15 +50,15 @@ def test_a_model_with_a_fixed_batch_is_tried_with_that_alone(tiny_golden: Golden
     }
 
 
-def test_the_neighbours_are_others_and_the_kept_ones_the_same(tiny_golden: Golden) -> None:
+def test_the_neighbors_are_others_and_the_kept_ones_the_same(tiny_golden: Golden) -> None:
     found = probes(tiny_golden.images)
-    moved = (found[NEIGHBOURS].images != found["batch 7"].images).any((1, 2, 3))
+    moved = (found[NEIGHBORS].images != found["batch 7"].images).any((1, 2, 3))
     assert [i for i in range(14) if moved[i]] == [1, 3, 5, 8, 10, 12]
 
 
 def test_a_perfect_runtime_passes_with_zeros(tiny_golden: Golden) -> None:
     parity = judged(tiny_golden, sound(tiny_golden))
-    assert (parity.problem, parity.repeatable, parity.neighbours, parity.label_changes, parity.margin) == (None, True, 0, 0, None)
+    assert (parity.problem, parity.repeatable, parity.neighbors, parity.label_changes, parity.margin) == (None, True, 0, 0, None)
     assert parity.batches == {"1": 0, "2": 0, "7": 0, "32": 0}
     assert parity.cosine == pytest.approx(1)
 
@@ -82,18 +82,18 @@ def test_the_least_bit_that_differs_the_second_time_fails(tiny_golden: Golden) -
 
 
 @pytest.mark.parametrize(("share", "fails"), [(0.09, False), (0.11, True)])
-def test_neighbours_may_move_an_image_by_a_tenth_of_the_tolerance(tiny_golden: Golden, share: float, fails: bool) -> None:
+def test_neighbors_may_move_an_image_by_a_tenth_of_the_tolerance(tiny_golden: Golden, share: float, fails: bool) -> None:
     outputs = sound(tiny_golden)
-    logits = outputs[NEIGHBOURS]["logits"] = outputs[NEIGHBOURS]["logits"].astype(np.float64)
+    logits = outputs[NEIGHBORS]["logits"] = outputs[NEIGHBORS]["logits"].astype(np.float64)
     logits[2, 0] += share * 1e-2 * np.abs(tiny_golden.outputs["logits"]).max()
     parity = judged(tiny_golden, outputs, tolerance=1e-2)
     assert (parity.problem is not None) == fails
-    assert parity.neighbours == pytest.approx(share * 1e-2, rel=1e-3)
+    assert parity.neighbors == pytest.approx(share * 1e-2, rel=1e-3)
 
 
 def test_the_replaced_images_themselves_are_not_compared(tiny_golden: Golden) -> None:
     outputs = sound(tiny_golden)
-    outputs[NEIGHBOURS]["logits"][1] += 100
+    outputs[NEIGHBORS]["logits"][1] += 100
     assert judged(tiny_golden, outputs).problem is None
 
 
@@ -133,7 +133,7 @@ def alone(model: Path, name: str, **options: Any) -> Row:
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [
-        ("DependsOnItsNeighbours", "an image's outputs depend on the other images of its batch: they move by "),
+        ("DependsOnItsNeighbors", "an image's outputs depend on the other images of its batch: they move by "),
         ("WrongInLargeBatches", "differs from the golden vectors by "),
         ("ForgetsItself", "the same images twice give different outputs"),
     ],

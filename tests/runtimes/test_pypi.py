@@ -18,9 +18,9 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
 from nin_onnx.machine import instructions
 from nin_onnx.runtimes import evaluate
-from nin_onnx.runtimes.contract import Facts, Unusable
+from nin_onnx.runtimes.backends.base import RuntimeInfo, Unusable
+from nin_onnx.runtimes.backends.registry import runtime
 from nin_onnx.runtimes.parity import FAST_CONVOLUTION, TOLERANCES
-from nin_onnx.runtimes.registry import runtime
 
 PACKAGES = {
     "openvino": ("openvino",),
@@ -36,7 +36,7 @@ Writer = Callable[..., Path]
 Data = Callable[..., Dataset]
 
 
-def told(name: str, model: Path) -> Facts:
+def told(name: str, model: Path) -> RuntimeInfo:
     (row,) = evaluate(model, runtimes=[name], threads=1).rows
     assert row.outcome == "pass", row.reason
     assert row.facts
@@ -80,7 +80,7 @@ def test_a_declared_fast_convolution_is_judged_by_its_own_tolerance(tiny_model: 
 def test_without_its_package_the_extra_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for package in PACKAGES[name]:
         module = MODULES.get(package, package)
-        monkeypatch.setattr("nin_onnx.runtimes.contract.find_spec", lambda name, gone=module: None if name == gone else name)
+        monkeypatch.setattr("nin_onnx.runtimes.backends.base.find_spec", lambda name, gone=module: None if name == gone else name)
         with pytest.raises(Unusable, match=f"the package '{package}' is not installed") as caught:
             runtime(name).check()
         assert caught.value.install == "pip install 'nin-onnx[runtimes]'"

@@ -19,16 +19,16 @@ from nin_onnx.eight_bits import Bound
 from nin_onnx.eight_bits.findings import SaturatedLayer, Saturation
 from nin_onnx.golden import Golden, read_golden, write_golden
 from nin_onnx.runtimes import RUNTIMES, evaluate, table
-from nin_onnx.runtimes.contract import Facts
+from nin_onnx.runtimes.backends.base import RuntimeInfo
+from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
 from nin_onnx.runtimes.judgement import explained
-from nin_onnx.runtimes.junit import junit
-from nin_onnx.runtimes.markdown import markdown
 from nin_onnx.runtimes.model import read_model
-from nin_onnx.runtimes.onnxruntime_node import OnnxRuntimeWeb
 from nin_onnx.runtimes.parity import Parity
 from nin_onnx.runtimes.report import Row
+from nin_onnx.runtimes.reports.junit import junit
+from nin_onnx.runtimes.reports.markdown import markdown
 from nin_onnx.runtimes.saturation import saturation_alone
-from nin_onnx.runtimes.worker import facts as facts_of
+from nin_onnx.runtimes.workers.worker import facts as facts_of
 
 WIDE = Bound("conv2", "Conv", -64_770, 100)
 
@@ -165,7 +165,7 @@ def test_the_emulated_processor_passes_a_shipped_model_and_has_nothing_to_do_in_
     ],
 )
 def test_a_runtime_that_fails_is_told_why_only_where_products_saturate(instructions: tuple[str, ...] | None, told: bool) -> None:
-    facts = Facts(instructions=instructions, precision="int8")
+    facts = RuntimeInfo(instructions=instructions, precision="int8")
     parity = Parity(8e-3, {}, "wrong")
     row = Row("onnxruntime", named=False, outcome="fail", reason="wrong", facts=facts, parity=parity)
     known = Saturation(1, (WIDE,), (SaturatedLayer("conv2", 0.2),), 12)
@@ -213,7 +213,7 @@ def test_a_row_tells_the_instruction_sets_of_its_process(tiny_model: Callable[..
 
 def test_a_runtime_keeps_instruction_sets_of_its_own() -> None:
     class Web(OnnxRuntimeWeb):
-        def facts(self) -> Facts:
-            return Facts(device="cpu", instructions=self.instructions)
+        def facts(self) -> RuntimeInfo:
+            return RuntimeInfo(device="cpu", instructions=self.instructions)
 
     assert facts_of(Web()).instructions == ("WebAssembly SIMD",)

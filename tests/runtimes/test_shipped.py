@@ -9,8 +9,8 @@ import pytest
 from nin_onnx import data, models
 from nin_onnx.card import Card, read_card
 from nin_onnx.runtimes import Report, evaluate
+from nin_onnx.runtimes.backends.registry import runtime
 from nin_onnx.runtimes.diagnosis import diagnose
-from nin_onnx.runtimes.registry import runtime
 
 RESULTS = Path(__file__).parents[2] / "results"
 ANY_COPY = pytest.mark.filterwarnings("ignore::nin_onnx.data.files.UnofficialDataWarning")  # the card tells which it was

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from nin_onnx.recipe import AugmentationSettings
 from nin_onnx.train.augmentation import augment, draw
-from nin_onnx.train.recipe import Augmentation
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ def random_images(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def augmented(images: torch.Tensor, recipe: Augmentation, seed: int) -> torch.Tensor:
+def augmented(images: torch.Tensor, recipe: AugmentationSettings, seed: int) -> torch.Tensor:
     return augment(images, recipe, draw(recipe, seed, slice(0, len(images)), CPU))
 
 
@@ -46,7 +46,7 @@ def test_every_result_is_one_window_of_its_padded_image(
     shape: tuple[int, int, int, int], padding: int, flip: bool, seed: int
 ) -> None:
     images = random_images(shape)
-    results = augmented(images, Augmentation(padding, flip), seed)
+    results = augmented(images, AugmentationSettings(padding, flip), seed)
     assert results.shape == images.shape
     for image, result in zip(images.numpy(), results.numpy(), strict=True):
         assert len(places(image, result, padding, flip)) == 1
@@ -54,14 +54,14 @@ def test_every_result_is_one_window_of_its_padded_image(
 
 def test_all_windows_are_equally_likely_in_both_directions() -> None:
     images = random_images((3600, 1, 4, 5))
-    results = augmented(images, Augmentation(1, flip=True), 0)
+    results = augmented(images, AugmentationSettings(1, flip=True), 0)
     found = Counter(places(image, result, 1, True)[0] for image, result in zip(images.numpy(), results.numpy(), strict=True))
     assert len(found) == 18
     assert scipy.stats.chisquare(list(found.values())).pvalue > 0.001
 
 
 def test_the_same_key_makes_the_same_choices_for_any_images() -> None:
-    recipe = Augmentation(2, flip=True)
+    recipe = AugmentationSettings(2, flip=True)
     one, other = random_images((20, 1, 8, 8), seed=0), random_images((20, 1, 8, 8), seed=1)
     chosen = [
         [
@@ -76,18 +76,18 @@ def test_the_same_key_makes_the_same_choices_for_any_images() -> None:
 
 def test_without_augmentation_the_images_are_the_same_tensor() -> None:
     images = random_images((2, 1, 4, 4))
-    assert augmented(images, Augmentation(), 0) is images
+    assert augmented(images, AugmentationSettings(), 0) is images
 
 
 def test_the_images_that_are_given_stay_as_they_are() -> None:
     images = random_images((4, 1, 6, 6))
     before = images.clone()
-    augmented(images, Augmentation(1, flip=True), 0).zero_()
+    augmented(images, AugmentationSettings(1, flip=True), 0).zero_()
     assert torch.equal(images, before)
 
 
 def test_a_part_of_a_batch_gets_what_it_gets_in_the_whole() -> None:
-    recipe, images = Augmentation(2, flip=True), random_images((20, 2, 8, 8))
+    recipe, images = AugmentationSettings(2, flip=True), random_images((20, 2, 8, 8))
     whole = augmented(images, recipe, 1)
     for rows in (slice(0, 7), slice(7, 20)):
         assert torch.equal(augment(images[rows], recipe, draw(recipe, 1, rows, CPU)), whole[rows])

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nin_onnx import recipe as recipes
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import capture, checkpoint, fused
-from nin_onnx.train import recipe as recipes
-from nin_onnx.train.capture import Answer
+from nin_onnx.train.capture import Result
 from nin_onnx.train.device import choose, set_up
 from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.recipe import Recipe
 
 Recipes = Callable[..., Recipe]
 
@@ -45,7 +45,7 @@ class Recorder(TorchDispatchMode):
                         place.copy_(value)
 
 
-def record(call: Callable[[], Answer]) -> tuple[Answer, Callable[[], None]]:
+def record(call: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
     with Recorder() as recorder:
         answer = call()
     return answer, recorder.replay
@@ -140,12 +140,12 @@ def test_a_number_that_became_part_of_the_graph_is_found_by_the_check(
     baked: str, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "record", record)
-    recipe = tiny_recipe("network.dropout=0.5", "schedule.average=0.5", "train.micro_batch=32")
+    recipe = tiny_recipe("network.dropout=0.5", "schedule.ema_decay=0.5", "train.micro_batch=32")
     told: list[str] = []
     captured = learner(recipe, told)
     assert captured.captured
 
-    def update(rows: Tensor) -> Answer:
+    def update(rows: Tensor) -> Result:
         if baked == "keys":
             captured.dropouts[0].key = int(captured.keys[0])
         elif baked == "share":
@@ -164,7 +164,7 @@ def test_a_number_that_became_part_of_the_graph_is_found_by_the_check(
         captured.optimizer.optimizers[0].param_groups[0]["lr"],
     ]
 
-    def plain(rows: Tensor) -> Answer:
+    def plain(rows: Tensor) -> Result:
         captured.dropouts[0].key, captured.share, before[1]["lr"] = captured.keys[0], before[0], before[2]
         return captured._update(rows)
 
@@ -225,7 +225,7 @@ def test_if_the_fused_update_cannot_be_captured_the_plain_one_is(tiny_recipe: Re
     told: list[str] = []
     captured = learner(tiny_recipe("train.micro_batch=32"), told)
 
-    def broken(rows: Tensor) -> Answer:
+    def broken(rows: Tensor) -> Result:
         raise RuntimeError("no C compiler")
 
     assert captured.captured

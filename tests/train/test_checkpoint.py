@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from nin_onnx.errors import RunError
+from nin_onnx.recipe import NetworkSettings, Recipe
 from nin_onnx.train import checkpoint
 from nin_onnx.train.checkpoint import Checkpoint
-from nin_onnx.train.initialisation import initialise
-from nin_onnx.train.network import Classifier, channels_last
-from nin_onnx.train.recipe import Network as Settings
-from nin_onnx.train.recipe import Recipe
+from nin_onnx.train.initialization import initialize
+from nin_onnx.train.network import TorchClassifier, channels_last
 
 TENSORS = {
     "a": torch.arange(6).reshape(2, 3),
@@ -31,15 +30,15 @@ def images(n: int) -> Tensor:
 
 
 @pytest.fixture
-def trained(tiny_recipe: Callable[..., Recipe]) -> tuple[Classifier, Checkpoint]:
+def trained(tiny_recipe: Callable[..., Recipe]) -> tuple[TorchClassifier, Checkpoint]:
     recipe = tiny_recipe()
     classifier = checkpoint.build_classifier(recipe)
     classifier.preprocessing.fit(images(50))
-    initialise(channels_last(classifier.network), Settings("any", initialisation="he"), torch.Generator().manual_seed(0))
+    initialize(channels_last(classifier.network), NetworkSettings("any", initialization="he"), torch.Generator().manual_seed(0))
     return classifier, Checkpoint(recipe, 7, tuple("abcdefghij"), {"name": "tiny", "images": 110}, {"torch": "2"})
 
 
-def save(path: Path, trained: tuple[Classifier, Checkpoint]) -> Path:
+def save(path: Path, trained: tuple[TorchClassifier, Checkpoint]) -> Path:
     checkpoint.save_classifier(path, trained[0].state_dict(), trained[1])
     return path
 
@@ -71,7 +70,7 @@ def test_a_checkpoint_is_a_safetensors_file_that_anybody_can_read(tmp_path: Path
 
 
 def test_a_classifier_that_is_read_back_gives_equal_outputs_in_evaluation_mode(
-    tmp_path: Path, trained: tuple[Classifier, Checkpoint]
+    tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint]
 ) -> None:
     classifier, description = trained
     found, beside = checkpoint.load_classifier(save(tmp_path / "x", trained))
@@ -83,7 +82,7 @@ def test_a_classifier_that_is_read_back_gives_equal_outputs_in_evaluation_mode(
 
 
 def test_a_classifiers_weights_and_preprocessing_are_read_back_exactly(
-    tmp_path: Path, trained: tuple[Classifier, Checkpoint]
+    tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint]
 ) -> None:
     found, _ = checkpoint.load_classifier(save(tmp_path / "x", trained))
     for name, tensor in trained[0].state_dict().items():
@@ -92,7 +91,7 @@ def test_a_classifiers_weights_and_preprocessing_are_read_back_exactly(
 
 @pytest.mark.parametrize("last_relu", [True, False])
 def test_whether_there_is_a_last_relu_is_read_back(
-    tmp_path: Path, trained: tuple[Classifier, Checkpoint], last_relu: bool
+    tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint], last_relu: bool
 ) -> None:
     classifier, description = trained
     recipe = replace(description.recipe, network=replace(description.recipe.network, last_relu=last_relu))
@@ -127,7 +126,7 @@ def not_json(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [without_header, truncated, headless, foreign, empty, not_json, Path.unlink])
 def test_a_file_that_is_no_checkpoint_is_named(
-    tmp_path: Path, trained: tuple[Classifier, Checkpoint], spoil: Callable[[Path], None]
+    tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint], spoil: Callable[[Path], None]
 ) -> None:
     path = save(tmp_path / "model.safetensors", trained)
     spoil(path)
@@ -189,7 +188,7 @@ def _no_labels(description: dict[str, Any], tensors: dict[str, Tensor]) -> None:
 )
 def test_a_checkpoint_that_this_version_cannot_use_is_named_with_the_reason_in_one_line(
     tmp_path: Path,
-    trained: tuple[Classifier, Checkpoint],
+    trained: tuple[TorchClassifier, Checkpoint],
     change: Callable[[dict[str, Any], dict[str, Tensor]], None],
     reason: str,
 ) -> None:
@@ -204,7 +203,7 @@ def test_a_checkpoint_that_this_version_cannot_use_is_named_with_the_reason_in_o
     assert len(str(raised.value).removeprefix(f"'{path}'")) < 350
 
 
-def test_the_description_stands_in_the_header_as_json(tmp_path: Path, trained: tuple[Classifier, Checkpoint]) -> None:
+def test_the_description_stands_in_the_header_as_json(tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint]) -> None:
     path = save(tmp_path / "x", trained)
     with safetensors.safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["nin_onnx"])

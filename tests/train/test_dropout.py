@@ -25,7 +25,7 @@ def test_the_share_that_is_dropped_is_the_rate_to_a_256th(rate: float, effective
     assert abs(effective - rate) <= 1 / 512
     standard_error = (effective * (1 - effective) / found.numel()) ** 0.5
     assert abs(found.mean().item() - effective) < 4 * standard_error
-    for axes in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)):  # no image, channel, row or column is favoured
+    for axes in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)):  # no image, channel, row or column is favored
         share = found.mean(axes)
         assert (share - effective).abs().max() < 5 * standard_error * len(share) ** 0.5
 
@@ -46,7 +46,7 @@ def test_the_authors_dropout_leaves_what_is_kept_and_scales_all_down_at_test(rat
     torch.testing.assert_close(SeededDropout(rate, "test").eval()(x), x * (1 - rate), rtol=1e-14, atol=0)
 
 
-def test_neighbours_and_images_are_dropped_independently() -> None:
+def test_neighbors_and_images_are_dropped_independently() -> None:
     mask = dropped(torch.ones(64, 16, 16, 16), 0.5) - 1  # -1 and 1
     for axis in range(4):
         for distance in (1, 2, 8):

@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.recipe import NetworkSettings
 from nin_onnx.train.evaluation import count_errors
-from nin_onnx.train.initialisation import initialise
-from nin_onnx.train.network import Classifier, Network
+from nin_onnx.train.initialization import initialize
+from nin_onnx.train.network import Network, TorchClassifier
 from nin_onnx.train.preprocessing import build
-from nin_onnx.train.recipe import Network as Settings
 
 
 @pytest.fixture
-def classifier() -> Classifier:
+def classifier() -> TorchClassifier:
     network = Network(ARCHITECTURES["nin-digits"], last_relu=False, dropout=0.5)
-    initialise(network, Settings("any", initialisation="he"), torch.Generator().manual_seed(0))
-    return Classifier(build(("scale",), (1, 8, 8)), network)
+    initialize(network, NetworkSettings("any", initialization="he"), torch.Generator().manual_seed(0))
+    return TorchClassifier(build(("scale",), (1, 8, 8)), network)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def images() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("batch", [1, 10, 37, 256])
-def test_the_count_is_that_of_single_images_in_float64(classifier: Classifier, images: torch.Tensor, batch: int) -> None:
+def test_the_count_is_that_of_single_images_in_float64(classifier: TorchClassifier, images: torch.Tensor, batch: int) -> None:
     labels = torch.arange(37) % 10
     found = count_errors(classifier, images, labels, batch=batch)
     exact = classifier.double().eval()
@@ -33,7 +33,9 @@ def test_the_count_is_that_of_single_images_in_float64(classifier: Classifier, i
     assert found == 37 - right
 
 
-def test_images_that_all_have_the_networks_answer_for_label_make_no_error(classifier: Classifier, images: torch.Tensor) -> None:
+def test_images_that_all_have_the_networks_answer_for_label_make_no_error(
+    classifier: TorchClassifier, images: torch.Tensor
+) -> None:
     answers = classifier.eval()(images).logits.argmax(1)
     assert count_errors(classifier, images, answers) == 0
     assert count_errors(classifier, images, (answers + 1) % 10) == 37
@@ -41,7 +43,7 @@ def test_images_that_all_have_the_networks_answer_for_label_make_no_error(classi
 
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_is_off_meanwhile_and_the_mode_is_left_as_it_was(
-    classifier: Classifier, images: torch.Tensor, training: bool
+    classifier: TorchClassifier, images: torch.Tensor, training: bool
 ) -> None:
     answers = classifier.eval()(images).logits.argmax(1)
     classifier.train(training)
@@ -51,7 +53,7 @@ def test_dropout_is_off_meanwhile_and_the_mode_is_left_as_it_was(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_convolutions_compute_in_the_type_that_is_asked_for(
-    classifier: Classifier, images: torch.Tensor, dtype: torch.dtype
+    classifier: TorchClassifier, images: torch.Tensor, dtype: torch.dtype
 ) -> None:
     seen: list[torch.dtype] = []
     layers = classifier.network.weighted()
@@ -61,6 +63,6 @@ def test_convolutions_compute_in_the_type_that_is_asked_for(
     assert seen == [dtype] * len(layers)
 
 
-def test_bf16_counts_almost_the_same(classifier: Classifier, images: torch.Tensor) -> None:
+def test_bf16_counts_almost_the_same(classifier: TorchClassifier, images: torch.Tensor) -> None:
     answers = classifier.eval()(images).logits.argmax(1)
     assert count_errors(classifier, images, answers, torch.bfloat16) <= 3

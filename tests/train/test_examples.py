@@ -11,9 +11,9 @@ from PIL import Image
 
 from nin_onnx.data import Dataset
 from nin_onnx.errors import RecipeError
+from nin_onnx.recipe import FolderSettings, NetworkSettings, OptimizerSettings, Recipe, ScheduleSettings, TrainSettings
 from nin_onnx.train import examples, trainer
 from nin_onnx.train.checkpoint import load_classifier
-from nin_onnx.train.recipe import Folder, Network, Optimizer, Recipe, Schedule, Train
 
 
 def dataset(images: int = 10, side: int = 32, channels: int = 3, classes: int = 10) -> Dataset:
@@ -23,8 +23,8 @@ def dataset(images: int = 10, side: int = 32, channels: int = 3, classes: int = 
 
 
 def recipe(architecture: str = "nin-cifar10", batch_size: int = 4, validation: int = 0) -> Recipe:
-    train = Train(1, batch_size=batch_size, validation=validation)
-    return Recipe("test", "made", Network(architecture), train, Optimizer(0.1), Schedule("stepped"))
+    train = TrainSettings(1, batch_size=batch_size, validation=validation)
+    return Recipe("test", "made", NetworkSettings(architecture), train, OptimizerSettings(0.1), ScheduleSettings("stepped"))
 
 
 def test_a_data_set_of_the_networks_shape_and_classes_fits() -> None:
@@ -69,20 +69,22 @@ def test_images_that_a_data_set_holds_out_are_not_trained_on() -> None:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of three classes, each of one colour, in sizes and modes of their own."""
-    for name, colour in (("blue", (0, 0, 255)), ("green", (0, 255, 0)), ("red", (255, 0, 0))):
+    """A folder of three classes, each of one color, in sizes and modes of their own."""
+    for name, color in (("blue", (0, 0, 255)), ("green", (0, 255, 0)), ("red", (255, 0, 0))):
         (tmp_path / name).mkdir()
         for number in range(10):
-            image = Image.new("RGB", (20 + number, 31 - number), colour)
+            image = Image.new("RGB", (20 + number, 31 - number), color)
             image.convert("P" if number % 2 else "RGBA").save(tmp_path / name / f"{number}.png")
     return tmp_path
 
 
 def of_folder(path: Path, **settings: Any) -> Recipe:
-    network = Network("nin-cifar10", last_relu=False, initialisation="he", dropout=0.0)
-    train = Train(8, batch_size=8, precision="fp32")
-    made = Recipe("test", "folder", network, train, Optimizer(0.02, last_layer_rate=1.0), Schedule("one-cycle"))
-    return replace(made, folder=Folder(str(path), **settings))
+    network = NetworkSettings("nin-cifar10", last_relu=False, initialization="he", dropout=0.0)
+    train = TrainSettings(8, batch_size=8, precision="fp32")
+    made = Recipe(
+        "test", "folder", network, train, OptimizerSettings(0.02, last_layer_lr_mult=1.0), ScheduleSettings("one-cycle")
+    )
+    return replace(made, folder=FolderSettings(str(path), **settings))
 
 
 def test_a_folder_of_images_becomes_the_networks_input(pictures: Path) -> None:

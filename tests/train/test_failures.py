@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from nin_onnx.errors import TrainingError
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import learner, trainer
-from nin_onnx.train.initialisation import initialise
+from nin_onnx.train.initialization import initialize
 from nin_onnx.train.network import Network
-from nin_onnx.train.recipe import Recipe
 
 Recipes = Callable[..., Recipe]
 DEAD = (
@@ -30,12 +30,12 @@ def switch_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Let a layer begin with biases far below 0, so that its ReLU is off for every image."""
 
     def off(layer: str) -> None:
-        def initialised(network: Network, *settings: Any) -> None:
-            initialise(network, *settings)
+        def initialized(network: Network, *settings: Any) -> None:
+            initialize(network, *settings)
             with torch.no_grad():
                 network.get_parameter(f"{layer}.bias").fill_(-1000)
 
-        monkeypatch.setattr(learner, "initialise", initialised)
+        monkeypatch.setattr(learner, "initialize", initialized)
 
     return off
 
@@ -59,7 +59,7 @@ def test_a_network_that_is_dead_further_in_is_reported_without_a_last_relu_too(
 
 def test_weights_so_small_that_all_vanishes_are_a_dead_network(tmp_path: Path, tiny_recipe: Recipes) -> None:
     with pytest.raises(TrainingError, match=DEAD):
-        train(tiny_recipe("network.initialisation=normal", "network.std=1e-12", "train.epochs=10"), tmp_path / "run")
+        train(tiny_recipe("network.initialization=normal", "network.std=1e-12", "train.epochs=10"), tmp_path / "run")
 
 
 def test_death_is_seen_soon_within_a_long_epoch(tmp_path: Path, tiny_recipe: Recipes, switch_off: Callable[[str], None]) -> None:
@@ -69,7 +69,7 @@ def test_death_is_seen_soon_within_a_long_epoch(tmp_path: Path, tiny_recipe: Rec
 
 
 def test_a_plateau_at_ln_10_with_living_maps_is_not_a_dead_network(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    small = ("network.initialisation=normal", "network.std=0.003", "network.last_relu=true", "train.epochs=10")
+    small = ("network.initialization=normal", "network.std=0.003", "network.last_relu=true", "train.epochs=10")
     summary = train(tiny_recipe(*small, "optimizer.learning_rate=0.001"), tmp_path / "run")
     assert summary["train_loss"] == pytest.approx(math.log(10), abs=0.01)
 

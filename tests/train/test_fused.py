@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nin_onnx import recipe as recipes
 from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.recipe import AugmentationSettings
 from nin_onnx.train import fused
-from nin_onnx.train import recipe as recipes
 from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.dropout import SeededDropout
@@ -18,7 +19,6 @@ from nin_onnx.train.examples import Examples
 from nin_onnx.train.fused import FusedNetwork, Pooling
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.network import Network, channels_last
-from nin_onnx.train.recipe import Augmentation
 
 KEYS = (0, 98765432109876543, -1234567890123456789)
 POOLS = [
@@ -131,8 +131,14 @@ def test_convolutions_are_those_of_float64(kernel: int, channels: int, bias: boo
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("settings", [Augmentation(), Augmentation(4), Augmentation(0, True), Augmentation(2, True)], ids=str)
-def test_patches_are_what_the_first_convolution_sees_of_the_cropped_and_flipped_images(settings: Augmentation, key: int) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [AugmentationSettings(), AugmentationSettings(4), AugmentationSettings(0, True), AugmentationSettings(2, True)],
+    ids=str,
+)
+def test_patches_are_what_the_first_convolution_sees_of_the_cropped_and_flipped_images(
+    settings: AugmentationSettings, key: int
+) -> None:
     network = channels_last(Network(ARCHITECTURES["nin-cifar10"], last_relu=True, dropout=0)).to(DEVICE)
     images, rows = noise(9, 3, 12, 10).contiguous(), torch.tensor([3, 8, 0, 3], device=DEVICE)
     seen = augment(images[rows], settings, draw(settings, key, slice(0, 4), images.device))
@@ -157,7 +163,11 @@ def test_a_fused_network_gives_the_answers_and_gradients_of_its_modules(name: st
         for parameter in network.parameters():
             parameter.copy_(0.1 * noise(*parameter.shape, seed=parameter.numel()))
     network.train()
-    settings, key, rows = Augmentation(2, True), torch.tensor(KEYS[2], device=DEVICE), torch.tensor([2, 0, 2], device=DEVICE)
+    settings, key, rows = (
+        AugmentationSettings(2, True),
+        torch.tensor(KEYS[2], device=DEVICE),
+        torch.tensor([2, 0, 2], device=DEVICE),
+    )
     images = noise(3, *architecture.input).contiguous()
     names, parameters = zip(*network.named_parameters(), strict=True)
     answer = FusedNetwork(network, settings, torch.float32)(images, rows, key)

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from nin_onnx.recipe import Recipe
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.recipe import Recipe
 
 CPU = torch.device("cpu")
 PLAIN = ("network.dropout=0", "augmentation.padding=0", "augmentation.flip=false", "train.batch_size=50")
-PAPER = ("optimizer.learning_rate=0.1", "optimizer.last_layer_rate=0.1", "optimizer.weight_decay=0.01")
+PAPER = ("optimizer.learning_rate=0.1", "optimizer.last_layer_lr_mult=0.1", "optimizer.weight_decay=0.01")
 
 
 def batch(n: int = 50, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -58,7 +58,7 @@ def loss_by_hand(maps: Tensor, labels: Tensor, smoothing: float) -> Tensor:
 @pytest.mark.parametrize("smoothing", [0, 0.1])
 @pytest.mark.parametrize("momentum", [0, 0.9])
 def test_updates_are_those_written_out_by_hand(tiny_recipe: Callable[..., Recipe], momentum: float, smoothing: float) -> None:
-    settings = (f"optimizer.momentum={momentum}", f"optimizer.label_smoothing={smoothing}", "schedule.average=0.9")
+    settings = (f"optimizer.momentum={momentum}", f"optimizer.label_smoothing={smoothing}", "schedule.ema_decay=0.9")
     learner = made(tiny_recipe(*PLAIN, *PAPER, *settings))
     network = copy.deepcopy(learner.network).double()  # only its forward pass is used
     truth = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
@@ -128,7 +128,7 @@ def test_each_micro_batch_has_a_dropout_mask_of_its_own(tiny_recipe: Callable[..
 
 
 def test_dropout_is_on_in_an_update_even_after_the_network_was_judged(tiny_recipe: Callable[..., Recipe]) -> None:
-    one, judged = (made(tiny_recipe("schedule.average=0")) for _ in range(2))
+    one, judged = (made(tiny_recipe("schedule.ema_decay=0")) for _ in range(2))
     judged.result().eval()
     for learner in (one, judged):
         step(learner, *batch(), 0)
@@ -163,7 +163,7 @@ def test_what_is_put_back_goes_on_as_if_nothing_had_been(tiny_recipe: Callable[.
         np.testing.assert_array_equal(other.state()[name].numpy(), tensor.numpy())
 
 
-@pytest.mark.parametrize("other", ["schedule.average=0", "network.architecture=nin-mnist"])
+@pytest.mark.parametrize("other", ["schedule.ema_decay=0", "network.architecture=nin-mnist"])
 def test_another_recipes_state_is_refused_and_changes_nothing(tiny_recipe: Callable[..., Recipe], other: str) -> None:
     state, learner = made(tiny_recipe(other)).state(), made(tiny_recipe())
     before = weights(learner)
@@ -175,7 +175,7 @@ def test_another_recipes_state_is_refused_and_changes_nothing(tiny_recipe: Calla
 def test_the_result_is_the_average_where_there_is_one_and_the_network_where_there_is_none(
     tiny_recipe: Callable[..., Recipe],
 ) -> None:
-    averaged, plain = made(tiny_recipe()), made(tiny_recipe("schedule.average=0"))
+    averaged, plain = made(tiny_recipe()), made(tiny_recipe("schedule.ema_decay=0"))
     assert averaged.result().network is averaged.average
     assert plain.result().network is plain.network
 

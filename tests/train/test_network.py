@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nin_onnx import recipe
 from nin_onnx.architecture import ARCHITECTURES
-from nin_onnx.train import recipe
-from nin_onnx.train.initialisation import initialise
+from nin_onnx.recipe import NetworkSettings
+from nin_onnx.train.initialization import initialize
 from nin_onnx.train.local import LocallyConnected2d
-from nin_onnx.train.network import Classifier, Network, channels_last, decisions
+from nin_onnx.train.network import Network, TorchClassifier, channels_last, decisions
 from nin_onnx.train.preprocessing import build
-from nin_onnx.train.recipe import Network as Settings
 
-HE = Settings("any", initialisation="he")
+HE = NetworkSettings("any", initialization="he")
 
 # Per mlpconv layer: kernel of the convolution, its channels, those of the two cccp layers (paper's released definitions).
 PAPER = {
@@ -49,7 +49,7 @@ def by_hand(name: str, last_relu: bool) -> nn.Sequential:
 
 def made(name: str, *, last_relu: bool = True, dropout: float = 0.5, kind: Literal["normal", "he"] = "he") -> Network:
     network = Network(ARCHITECTURES[name], last_relu=last_relu, dropout=dropout)
-    initialise(network, Settings("", initialisation=kind), torch.Generator().manual_seed(0))
+    initialize(network, NetworkSettings("", initialization=kind), torch.Generator().manual_seed(0))
     return network
 
 
@@ -94,7 +94,7 @@ def test_training_without_dropout_gives_the_same_answer_in_both_memory_formats(n
 
 
 def test_logits_are_the_means_of_the_class_maps_and_probabilities_their_softmax() -> None:
-    classifier = Classifier(build(("scale",), (1, 8, 8)), made("nin-digits")).double().eval()
+    classifier = TorchClassifier(build(("scale",), (1, 8, 8)), made("nin-digits")).double().eval()
     images = torch.randint(0, 256, (5, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         logits, probabilities, maps = classifier(images)
@@ -106,7 +106,7 @@ def test_logits_are_the_means_of_the_class_maps_and_probabilities_their_softmax(
 
 
 def test_the_classifier_gives_float32_whatever_the_pixels() -> None:
-    classifier = Classifier(build(("scale", "standardise"), (1, 8, 8)), made("nin-digits")).eval()
+    classifier = TorchClassifier(build(("scale", "standardize"), (1, 8, 8)), made("nin-digits")).eval()
     assert {output.dtype for output in classifier(torch.zeros(1, 8, 8, 1, dtype=torch.uint8))} == {torch.float32}
 
 
@@ -137,7 +137,7 @@ def test_the_generator_alone_decides_the_first_weights() -> None:
     networks = [channels_last(Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)) for _ in range(3)]
     for network, seed in zip(networks, (1, 1, 2), strict=True):
         torch.manual_seed(seed + 10 * id(network))
-        initialise(network, HE, torch.Generator().manual_seed(seed))
+        initialize(network, HE, torch.Generator().manual_seed(seed))
     one, same, other = (torch.cat([weight.flatten() for weight in network.parameters()]) for network in networks)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -147,7 +147,7 @@ def test_the_generator_alone_decides_the_first_weights() -> None:
 def test_the_first_weights_are_the_same_on_every_device() -> None:
     cpu, cuda = (channels_last(Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)).to(on) for on in ("cpu", "cuda"))
     for network in (cpu, cuda):
-        initialise(network, HE, torch.Generator().manual_seed(1))
+        initialize(network, HE, torch.Generator().manual_seed(1))
     for one, other in zip(cpu.parameters(), cuda.parameters(), strict=True):
         assert torch.equal(one, other.cpu())
 
@@ -213,7 +213,7 @@ def test_the_order_for_training_gives_the_same_bits_and_gradients(name: str) -> 
 @pytest.mark.parametrize("name", ["nin-cifar10-fc", "cnn-gap", "cnn-fc"])
 def test_class_maps_are_answered_only_where_their_mean_is_the_logit(name: str) -> None:
     table = ARCHITECTURES[name]
-    classifier = Classifier(build(("scale",), table.input), made(name)).eval()
+    classifier = TorchClassifier(build(("scale",), table.input), made(name)).eval()
     with torch.inference_mode():
         outputs = classifier(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
     assert set(outputs._fields) == {"logits", "probabilities"} | ({"class_maps"} if name == "cnn-gap" else set())
@@ -224,7 +224,7 @@ def test_layers_with_a_std_of_their_own_have_it() -> None:
     """CIFAR-100's released first weights: conv1 .001, cccp1 and cccp2 .01, the rest .05."""
     network = Network(ARCHITECTURES["nin-cifar100"], last_relu=True, dropout=0.5)
     released = ["network.layer_std={conv1 = 0.001, cccp1 = 0.01, cccp2 = 0.01}"]
-    initialise(network, recipe.load("cifar100", released).network, torch.Generator().manual_seed(0))
+    initialize(network, recipe.load("cifar100", released).network, torch.Generator().manual_seed(0))
     found = {name: layer.weight.std().item() for name, layer in network.named_children() if isinstance(layer, nn.Conv2d)}
     small = {"conv1": 0.001, "cccp1": 0.01, "cccp2": 0.01}
     assert found == {name: pytest.approx(small.get(name, 0.05), rel=0.05) for name in found}
@@ -238,7 +238,7 @@ def test_the_first_bias_of_the_maps_is_the_recipes_and_moves_no_probability_if_t
     for bias in (2.0, 0.0):
         network = Network(ARCHITECTURES[name], last_relu=False, dropout=0)
         settings = replace(recipe.load("cifar10").network, architecture=name, maps_bias=bias)
-        initialise(network, settings, torch.Generator().manual_seed(0))
+        initialize(network, settings, torch.Generator().manual_seed(0))
         biases = {name.removesuffix(".bias"): one.unique().tolist() for name, one in network.named_parameters() if "bias" in name}
         assert biases == {layer: [bias if layer == ARCHITECTURES[name].maps.name else 0.0] for layer in biases}
         images = torch.rand(2, *ARCHITECTURES[name].input, generator=torch.Generator().manual_seed(1))

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from nin_onnx.architecture import ARCHITECTURES
-from nin_onnx.train.initialisation import initialise
+from nin_onnx.recipe import NetworkSettings, OptimizerSettings
+from nin_onnx.train.initialization import initialize
 from nin_onnx.train.network import Network, channels_last
 from nin_onnx.train.optimizer import Optimizer, parameter_groups
-from nin_onnx.train.recipe import Network as NetworkSection
-from nin_onnx.train.recipe import Optimizer as Settings
 
 
 def network(architecture: str = "nin-digits") -> Network:
     made = channels_last(Network(ARCHITECTURES[architecture], last_relu=True, dropout=0))
-    initialise(made, NetworkSection(architecture, initialisation="he"), torch.Generator().manual_seed(0))
+    initialize(made, NetworkSettings(architecture, initialization="he"), torch.Generator().manual_seed(0))
     return made
 
 
@@ -26,7 +25,7 @@ def gradient(parameter: Tensor, step: int, number: int) -> Tensor:
     return torch.randn(parameter.shape, generator=torch.Generator().manual_seed(100 * step + number))
 
 
-def moved(made: Network, settings: Settings, rate: float, steps: int = 1) -> dict[str, Tensor]:
+def moved(made: Network, settings: OptimizerSettings, rate: float, steps: int = 1) -> dict[str, Tensor]:
     """By how much the last of some steps moves each parameter of `made`."""
     optimizer = Optimizer(made, settings)
     optimizer.set_rate(rate)
@@ -43,7 +42,7 @@ def moved(made: Network, settings: Settings, rate: float, steps: int = 1) -> dic
 def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(kind: Literal["sgd", "muon"]) -> None:
     """The author's released parameters: 0.1 / 0.2 and, for the last cccp layer, 0.01 / 0.02; decay 1e-4 / 0."""
     made = network()
-    optimizer = Optimizer(made, Settings(0.1, kind))
+    optimizer = Optimizer(made, OptimizerSettings(0.1, kind))
     optimizer.set_rate(0.1)
     names = {parameter: name for name, parameter in made.named_parameters()}
     names |= {matrix: names[weight] for weight, matrix in optimizer.matrices.items()}
@@ -60,7 +59,7 @@ def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(
 
 def test_every_parameter_is_in_one_group() -> None:
     made = network()
-    grouped = [id(parameter) for group in parameter_groups(made, Settings(0.1)) for parameter in group["params"]]
+    grouped = [id(parameter) for group in parameter_groups(made, OptimizerSettings(0.1)) for parameter in group["params"]]
     assert sorted(grouped) == sorted(map(id, made.parameters()))
 
 
@@ -68,7 +67,7 @@ def test_every_parameter_is_in_one_group() -> None:
 @pytest.mark.parametrize("architecture", ["nin-digits", "nin-cifar10-fc", "cnn-gap"])
 def test_muon_moves_a_weight_as_the_iteration_of_jordan_et_al_does(architecture: str, steps: int) -> None:
     """Newton-Schulz on the Nesterov momentum: here on its singular values in float64, in torch on matrices in bf16."""
-    settings = Settings(0.1, "muon", momentum=0.5, weight_decay=0, last_layer_rate=0.5)
+    settings = OptimizerSettings(0.1, "muon", momentum=0.5, weight_decay=0, last_layer_lr_mult=0.5)
     made = network(architecture)
     names = [name for name, _ in made.named_parameters()]
     for name, change in moved(made, settings, 0.1, steps).items():
@@ -93,9 +92,9 @@ def test_muon_shrinks_the_weights_by_the_decay_and_moves_the_biases_as_gradient_
     plain, shrunk, by_sgd = (
         moved(network(), settings, 0.1)
         for settings in (
-            Settings(0.1, "muon", weight_decay=0),
-            Settings(0.1, "muon", weight_decay=0.01),
-            Settings(0.1, "sgd", weight_decay=0),
+            OptimizerSettings(0.1, "muon", weight_decay=0),
+            OptimizerSettings(0.1, "muon", weight_decay=0.01),
+            OptimizerSettings(0.1, "sgd", weight_decay=0),
         )
     )
     for name, weight in network().named_parameters():
@@ -109,14 +108,14 @@ def test_muon_shrinks_the_weights_by_the_decay_and_moves_the_biases_as_gradient_
 def test_with_muon_a_locally_connected_layer_moves_as_by_gradient_descent() -> None:
     by_muon, by_sgd = (
         moved(network("cnn-gap"), settings, 0.1)["local4.weight"]
-        for settings in (Settings(0.1, "muon", weight_decay=0.01), Settings(0.1, "sgd", weight_decay=0.01))
+        for settings in (OptimizerSettings(0.1, "muon", weight_decay=0.01), OptimizerSettings(0.1, "sgd", weight_decay=0.01))
     )
     torch.testing.assert_close(by_muon, by_sgd, rtol=0, atol=0)
 
 
 def test_a_weight_and_its_matrix_are_the_same_numbers() -> None:
     made = network()
-    for weight, matrix in Optimizer(made, Settings(0.1, "muon")).matrices.items():
+    for weight, matrix in Optimizer(made, OptimizerSettings(0.1, "muon")).matrices.items():
         with torch.no_grad():
             nn.init.constant_(weight, 7)
         assert matrix.shape == (weight.shape[0], weight[0].numel())
@@ -125,4 +124,4 @@ def test_a_weight_and_its_matrix_are_the_same_numbers() -> None:
 
 def test_weights_that_would_have_to_be_copied_are_refused() -> None:
     with pytest.raises(RuntimeError, match="view"):
-        Optimizer(network().to(memory_format=torch.contiguous_format), Settings(0.1, "muon"))  # type: ignore[call-overload]
+        Optimizer(network().to(memory_format=torch.contiguous_format), OptimizerSettings(0.1, "muon"))  # type: ignore[call-overload]

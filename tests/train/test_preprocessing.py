@@ -33,14 +33,14 @@ def expected(name: str, train: NDArray[np.float64], images: NDArray[np.float64])
     match name:
         case "scale":
             return images / 255
-        case "standardise":
+        case "standardize":
             return (images - train.mean((0, 2, 3), keepdims=True)) / train.std((0, 2, 3), keepdims=True)
         case "mean_image":
             return images - train.mean(0)
         case "gcn" | "gcn55":
-            centred = images - images.mean((1, 2, 3), keepdims=True)
-            norms = np.linalg.norm(centred.reshape(len(images), -1), axis=1)
-            return (55 if name == "gcn55" else 1) * centred / norms[:, None, None, None]
+            centered = images - images.mean((1, 2, 3), keepdims=True)
+            norms = np.linalg.norm(centered.reshape(len(images), -1), axis=1)
+            return (55 if name == "gcn55" else 1) * centered / norms[:, None, None, None]
         case "zca":
             return zca(train.reshape(len(train), -1), images.reshape(len(images), -1)).reshape(images.shape)
         case "lcn":
@@ -49,7 +49,7 @@ def expected(name: str, train: NDArray[np.float64], images: NDArray[np.float64])
 
 
 def zca(train: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(x - mean) · (C + 0.1·I)^-½, by the singular values of the centred images; both [N, values]."""
+    """(x - mean) · (C + 0.1·I)^-½, by the singular values of the centered images; both [N, values]."""
     mean = train.mean(0)
     _, singular, vectors = np.linalg.svd((train - mean) / len(train) ** 0.5, full_matrices=True)
     eigenvalues = np.zeros(len(vectors))
@@ -60,7 +60,7 @@ def zca(train: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[np.f
 
 
 def lcn(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """LeCun's local contrast normalisation of [height, width], with SciPy's correlation and a loop-free Gaussian."""
+    """LeCun's local contrast normalization of [height, width], with SciPy's correlation and a loop-free Gaussian."""
     y, x = np.mgrid[-3:4, -3:4]
     gaussian = np.exp(-(x**2 + y**2) / (2 * 2.0**2))
     gaussian /= gaussian.sum()
@@ -74,7 +74,7 @@ def lcn(image: NDArray[np.float64]) -> NDArray[np.float64]:
     "names",
     [
         *((name,) for name in STEPS),
-        *(("scale", "standardise"), ("mean_image", "scale", "standardise"), ("gcn55", "zca"), ("gcn", "lcn")),
+        *(("scale", "standardize"), ("mean_image", "scale", "standardize"), ("gcn55", "zca"), ("gcn", "lcn")),
     ],
 )
 def test_steps_are_what_numpy_calculates_in_float64(names: tuple[str, ...]) -> None:
@@ -100,14 +100,14 @@ def test_float64_is_calculated_in_when_asked_for() -> None:
 
 @given(st.integers(1, 41))
 def test_a_fit_in_batches_is_the_fit_at_once(batch: int) -> None:
-    names = ("scale", "mean_image", "standardise")
+    names = ("scale", "mean_image", "standardize")
     at_once, in_batches = (fitted(made(), *names, batch=size).state_dict() for size in (40, batch))
     for key, value in at_once.items():
         torch.testing.assert_close(in_batches[key], value, rtol=2e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("level", [0, 1, 77, 127, 179, 254, 255])
-@pytest.mark.parametrize("names", [("standardise",), ("scale", "standardise"), ("mean_image", "standardise")])
+@pytest.mark.parametrize("names", [("standardize",), ("scale", "standardize"), ("mean_image", "standardize")])
 def test_a_channel_that_is_constant_becomes_0_and_other_values_in_it_stay_small(level: int, names: tuple[str, ...]) -> None:
     images = made(300)
     images[..., 1] = level
@@ -120,27 +120,27 @@ def test_a_channel_that_is_constant_becomes_0_and_other_values_in_it_stay_small(
 def test_a_channel_with_one_other_pixel_is_not_constant() -> None:
     images = np.full((1000, 8, 8, 1), 200, np.uint8)
     images[3, 2, 1] = 201
-    found = fitted(images, "scale", "standardise").state_dict()["standardise.std"].item()
+    found = fitted(images, "scale", "standardize").state_dict()["standardize.std"].item()
     assert found == pytest.approx(np.std(images / 255), rel=1e-4)
 
 
 def test_the_fit_does_not_depend_on_how_a_large_mean_hides_a_small_spread() -> None:
     images = np.where(np.random.default_rng(0).random((500, 16, 16, 1)) < 0.5, 254, 255).astype(np.uint8)
-    found = fitted(images, "scale", "standardise").state_dict()["standardise.std"].item()
+    found = fitted(images, "scale", "standardize").state_dict()["standardize.std"].item()
     assert found == pytest.approx(np.std(images / 255), rel=1e-6)
 
 
 def test_a_later_step_is_fitted_on_what_the_earlier_ones_give_in_float64() -> None:
     """The mean of what has lost its mean image is 0 but for float64's rounding; with a mean image of float32 it is about 1e-6."""
-    assert fitted(made(), "mean_image", "standardise").state_dict()["standardise.mean"].abs().max() < 1e-10
+    assert fitted(made(), "mean_image", "standardize").state_dict()["standardize.mean"].abs().max() < 1e-10
 
 
 def test_what_is_fitted_is_stored_as_float32_under_the_steps_name() -> None:
-    state = fitted(made(), "scale", "standardise", "mean_image").state_dict()
+    state = fitted(made(), "scale", "standardize", "mean_image").state_dict()
     assert {name: (tuple(value.shape), value.dtype) for name, value in state.items()} == {
         "scale.highest": ((), torch.float32),
-        "standardise.mean": ((3, 1, 1), torch.float32),
-        "standardise.std": ((3, 1, 1), torch.float32),
+        "standardize.mean": ((3, 1, 1), torch.float32),
+        "standardize.std": ((3, 1, 1), torch.float32),
         "mean_image.mean": (SHAPE, torch.float32),
     }
 
@@ -151,14 +151,14 @@ def test_nothing_in_a_step_is_trained() -> None:
 
 @pytest.mark.parametrize("level", range(0, 256, 17))
 @pytest.mark.parametrize("names", [("gcn",), ("gcn55",), ("gcn", "lcn")])
-def test_an_image_of_one_colour_becomes_0_exactly(level: int, names: tuple[str, ...]) -> None:
+def test_an_image_of_one_color_becomes_0_exactly(level: int, names: tuple[str, ...]) -> None:
     """A mean in float32 would be off by a rounding, which the division by the norm makes as large as an image."""
     images = torch.full((1, 32, 32, 3), level, dtype=torch.uint8)
     preprocessing = build(names, (3, 32, 32))
     assert not preprocessing(images).any()
 
 
-def test_an_image_with_one_pixel_a_step_brighter_is_normalised_as_any_other() -> None:
+def test_an_image_with_one_pixel_a_step_brighter_is_normalized_as_any_other() -> None:
     images = torch.full((1, 32, 32, 3), 200, dtype=torch.uint8)
     images[0, 5, 7, 1] = 201
     found = build(("gcn55",), (3, 32, 32))(images)

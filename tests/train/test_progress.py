@@ -5,8 +5,8 @@ import sys
 import pytest
 import torch
 
+from nin_onnx.run import Epoch
 from nin_onnx.train import progress
-from nin_onnx.train.run import Epoch
 
 
 def epoch(number: int, seconds: float, validation: float | None = None, test: float | None = None) -> Epoch:

@@ -38,7 +38,7 @@ def test_seed_purpose_step_and_place_all_count(other: tuple[int, ...]) -> None:
     assert draw(7, 1, 5, 2) != draw(*other)
 
 
-def test_the_first_numbers_of_neighbouring_steps_are_uniform_and_independent() -> None:
+def test_the_first_numbers_of_neighboring_steps_are_uniform_and_independent() -> None:
     first = np.array([torch.rand((), generator=seeded(0, Purpose.AUGMENTATION, step)).item() for step in range(2000)])
     assert scipy.stats.kstest(first, "uniform").pvalue > 0.001
     assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.08  # 3.5 standard errors

@@ -10,12 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nin_onnx import recipe
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.data import DATASETS
 from nin_onnx.errors import RecipeError
-from nin_onnx.train import recipe
+from nin_onnx.recipe import (
+    AugmentationSettings,
+    FolderSettings,
+    NetworkSettings,
+    OptimizerSettings,
+    Recipe,
+    ScheduleSettings,
+    TrainSettings,
+)
 from nin_onnx.train.preprocessing import STEPS
-from nin_onnx.train.recipe import Augmentation, Folder, Network, Optimizer, Recipe, Schedule, Train
 
 shares = st.floats(0, 1, exclude_max=True)
 natural = st.integers(0, 2**63 - 1)
@@ -27,7 +35,7 @@ recipes = st.builds(
     name=st.text(),
     dataset=st.sampled_from(sorted(DATASETS)),
     network=st.builds(
-        Network,
+        NetworkSettings,
         st.sampled_from(sorted(ARCHITECTURES)),
         st.booleans(),
         shares,
@@ -36,12 +44,14 @@ recipes = st.builds(
         layer_std=st.dictionaries(st.sampled_from(["conv1", "conv2"]), positive),
         maps_bias=not_negative,
     ),
-    train=st.builds(Train, counts, counts, st.none() | counts, natural, st.booleans(), st.sampled_from(["auto", "fp32", "bf16"])),
+    train=st.builds(
+        TrainSettings, counts, counts, st.none() | counts, natural, st.booleans(), st.sampled_from(["auto", "fp32", "bf16"])
+    ),
     optimizer=st.builds(
-        Optimizer, positive, st.sampled_from(["sgd", "muon"]), shares, not_negative, not_negative, not_negative, shares
+        OptimizerSettings, positive, st.sampled_from(["sgd", "muon"]), shares, not_negative, not_negative, not_negative, shares
     ),
     schedule=st.builds(
-        Schedule,
+        ScheduleSettings,
         st.sampled_from(["stepped", "plateau", "one-cycle"]),
         st.lists(counts, max_size=3).map(tuple),
         counts,
@@ -49,7 +59,7 @@ recipes = st.builds(
         shares,
     ),
     preprocessing=st.lists(st.sampled_from(sorted(STEPS)), unique=True).map(tuple),
-    augmentation=st.builds(Augmentation, natural, st.booleans()),
+    augmentation=st.builds(AugmentationSettings, natural, st.booleans()),
     experiment=st.sampled_from([None, "mnist", "cifar10-augmented"]),
 )
 
@@ -58,12 +68,12 @@ def test_a_recipe_file_is_named_after_the_file_and_filled_up_with_the_papers_val
     assert recipe.load(str(smallest)) == Recipe(
         name="smallest",
         dataset="digits",
-        network=Network("nin-digits", last_relu=True, dropout=0.5, initialisation="normal", std=0.05),
-        train=Train(3, batch_size=128, micro_batch=None, validation=0, test_curve=False, precision="auto"),
-        optimizer=Optimizer(0.1, "sgd", 0.9, 1e-4, 2.0, 0.1, 0.0),
-        schedule=Schedule("stepped", (), 5, 0.1, 0.0),
-        preprocessing=("scale", "standardise"),
-        augmentation=Augmentation(padding=0, flip=False),
+        network=NetworkSettings("nin-digits", last_relu=True, dropout=0.5, initialization="normal", std=0.05),
+        train=TrainSettings(3, batch_size=128, micro_batch=None, validation=0, test_curve=False, precision="auto"),
+        optimizer=OptimizerSettings(0.1, "sgd", 0.9, 1e-4, 2.0, 0.1, 0.0),
+        schedule=ScheduleSettings("stepped", (), 5, 0.1, 0.0),
+        preprocessing=("scale", "standardize"),
+        augmentation=AugmentationSettings(padding=0, flip=False),
         experiment=None,
     )
 
@@ -77,11 +87,19 @@ def test_a_recipe_that_is_written_out_names_every_key_that_has_a_value(smallest:
     table = tomllib.loads(recipe.to_toml(recipe.load(str(smallest))))
     assert {key for key in table if not isinstance(table[key], dict)} == {"name", "dataset", "preprocessing"}
     assert {section: set(table[section]) for section in table if isinstance(table[section], dict)} == {
-        "network": {"architecture", "last_relu", "dropout", "dropout_scaling", "initialisation", "std", "layer_std", "maps_bias"},
+        "network": {"architecture", "last_relu", "dropout", "dropout_scaling", "initialization", "std", "layer_std", "maps_bias"},
         "augmentation": {"padding", "flip"},
         "train": {"epochs", "batch_size", "validation", "test_curve", "precision"},
-        "optimizer": {"learning_rate", "kind", "momentum", "weight_decay", "bias_rate", "last_layer_rate", "label_smoothing"},
-        "schedule": {"kind", "drops", "patience", "warm_up", "average"},
+        "optimizer": {
+            "learning_rate",
+            "kind",
+            "momentum",
+            "weight_decay",
+            "bias_lr_mult",
+            "last_layer_lr_mult",
+            "label_smoothing",
+        },
+        "schedule": {"kind", "milestones", "patience", "warmup", "ema_decay"},
     }
 
 
@@ -90,9 +108,9 @@ def test_overrides_have_the_types_of_toml_and_bare_words_are_strings(smallest: P
         "train.epochs=40",
         "optimizer.learning_rate=1",
         "network.last_relu=false",
-        "network.initialisation=he",
+        "network.initialization=he",
         'train.precision="fp32"',
-        "schedule.drops=[10, 20]",
+        "schedule.milestones=[10, 20]",
         'preprocessing=["scale"]',
         "augmentation.flip=true",
         "dataset=folder",
@@ -102,12 +120,12 @@ def test_overrides_have_the_types_of_toml_and_bare_words_are_strings(smallest: P
     assert loaded.train.epochs == 40
     assert isinstance(loaded.optimizer.learning_rate, float)
     assert math.isclose(loaded.optimizer.learning_rate, 1)
-    assert (loaded.network.last_relu, loaded.network.initialisation) == (False, "he")
+    assert (loaded.network.last_relu, loaded.network.initialization) == (False, "he")
     assert loaded.train.precision == "fp32"
-    assert loaded.schedule.drops == (10, 20)
+    assert loaded.schedule.milestones == (10, 20)
     assert loaded.preprocessing == ("scale",)
     assert loaded.augmentation.flip
-    assert loaded.folder == Folder("a name = with words")
+    assert loaded.folder == FolderSettings("a name = with words")
 
 
 def test_a_copy_of_a_shipped_recipe_keeps_its_name_until_it_is_edited(tmp_path: Path) -> None:
@@ -131,7 +149,7 @@ FOLDER = '[folder]\npath = "pictures"\n'
 def test_a_folder_is_part_of_the_recipe_and_reads_back(smallest: Path) -> None:
     smallest.write_text(smallest.read_text().replace('"digits"', '"folder"') + FOLDER + 'height = 48\nwidth = 40\nfit = "crop"\n')
     loaded = recipe.load(str(smallest), ["folder.test_share=0.1"])
-    assert loaded.folder == Folder("pictures", None, 0.1, 0, 48, 40, "crop")
+    assert loaded.folder == FolderSettings("pictures", None, 0.1, 0, 48, 40, "crop")
     assert recipe.from_dict(tomllib.loads(recipe.to_toml(loaded)), "test") == loaded
     assert recipe.from_dict(json.loads(json.dumps(asdict(loaded))), "test") == loaded
     table = loaded.table(3)

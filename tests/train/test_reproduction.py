@@ -1,4 +1,4 @@
-"""Run after run, unattended: what is begun and when, what fails or dies, and what is there afterwards.
+"""WritableRun after run, unattended: what is begun and when, what fails or dies, and what is there afterwards.
 
 The processes are stand-ins here; test_several_trainings.py has real ones.
 """
@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from nin_onnx.errors import Interrupted, NinOnnxError
-from nin_onnx.train import reproduction, standing, trainer
-from nin_onnx.train.recipe import Recipe, load, to_toml
+from nin_onnx.recipe import Recipe, load, to_toml
+from nin_onnx.train import reproduction, trainer
+from nin_onnx.train import status as standing
 from nin_onnx.train.reproduction import Options, Reproduction
-from nin_onnx.train.run import Run
 from nin_onnx.train.task import Task
+from nin_onnx.train.writable_run import WritableRun
 
 Recipes = Callable[..., Recipe]
 DIED = {"step": 4, "reason": "the network is dead", "device": "cpu", "precision": "float32"}
@@ -57,7 +58,7 @@ class Process:
             self.them.running.add(name)
             self.them.together = max(self.them.together, len(self.them.running))
             if "--out" in arguments:
-                run = Run(Path(arguments[arguments.index("--out") + 1]))
+                run = WritableRun(Path(arguments[arguments.index("--out") + 1]))
                 run.folder.mkdir(parents=True, exist_ok=True)
                 (run.folder / "recipe.toml").write_text(to_toml(load(arguments[1])))
                 run.state.touch()
@@ -70,7 +71,7 @@ class Process:
         self.them.running.discard(self.name)
         if self.arguments[0] == "export":
             return STATUS[self.does]
-        run = Run(Path(self.arguments[self.arguments.index("--out" if "--out" in self.arguments else "--resume") + 1]))
+        run = WritableRun(Path(self.arguments[self.arguments.index("--out" if "--out" in self.arguments else "--resume") + 1]))
         if self.does in ("dies", "fails"):  # at the start
             run.discard()
         if self.does == "ends":

@@ -16,8 +16,9 @@ import pytest
 from filelock import FileLock
 
 from nin_onnx.errors import RunError
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.run import Epoch, Run
+from nin_onnx.recipe import Recipe
+from nin_onnx.run import Epoch
+from nin_onnx.train.writable_run import WritableRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,14 +30,14 @@ def fitted(path: Path) -> None:
 
 
 def test_a_new_run_holds_the_resolved_recipe(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
-    run, recipe = Run(tmp_path / "runs" / "one"), tiny_recipe("train.epochs=7")
+    run, recipe = WritableRun(tmp_path / "runs" / "one"), tiny_recipe("train.epochs=7")
     run.create(recipe, fitted)
     assert {path.name for path in run.folder.iterdir()} == {"recipe.toml", "preprocessing.safetensors"}
     assert run.recipe() == recipe
 
 
 def test_an_empty_folder_may_become_a_run(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
-    run = Run(tmp_path / "empty")
+    run = WritableRun(tmp_path / "empty")
     run.folder.mkdir()
     run.create(tiny_recipe(), fitted)
     assert run.recipe() == tiny_recipe()
@@ -44,7 +45,7 @@ def test_an_empty_folder_may_become_a_run(tmp_path: Path, tiny_recipe: Callable[
 
 @pytest.mark.parametrize("content", ["recipe.toml", ".hidden", "state.safetensors"])
 def test_what_is_there_is_not_overwritten(tmp_path: Path, tiny_recipe: Callable[..., Recipe], content: str) -> None:
-    run = Run(tmp_path / "run")
+    run = WritableRun(tmp_path / "run")
     run.folder.mkdir()
     (run.folder / content).write_text("kept")
     with pytest.raises(RunError, match=r"run' is there already, and nothing is overwritten: choose another --out") as raised:
@@ -57,7 +58,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, tiny_recipe: Callable[
 def test_what_a_run_left_that_was_killed_while_it_began_is_no_hindrance(
     tmp_path: Path, tiny_recipe: Callable[..., Recipe], left: set[str]
 ) -> None:
-    run = Run(tmp_path / "run")
+    run = WritableRun(tmp_path / "run")
     run.folder.mkdir()
     for name in left:
         (run.folder / name).write_text("left")
@@ -67,28 +68,28 @@ def test_what_a_run_left_that_was_killed_while_it_began_is_no_hindrance(
 
 
 def test_a_run_is_trained_by_one_at_a_time_and_its_lock_does_not_stay(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
+    run = WritableRun(tmp_path / "run")
     with run.locked():
         (run.folder / "recipe.toml").touch()
         with pytest.raises(RunError, match=r"^'.*run' is being trained by another process: wait for it, or stop it first \(if "):
-            Run(run.folder).locked().__enter__()
+            WritableRun(run.folder).locked().__enter__()
     assert [path.name for path in run.folder.iterdir()] == ["recipe.toml"]
     with run.locked():
         pass
 
 
 def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
-    with Run(tmp_path / "runs" / "of today" / "run").locked():
+    with WritableRun(tmp_path / "runs" / "of today" / "run").locked():
         assert (tmp_path / "runs" / "of today" / "run").exists()
     assert [*tmp_path.iterdir()] == []
 
 
 def test_a_process_that_is_killed_leaves_no_run_locked(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
-    run = Run(tmp_path / "run")
+    run = WritableRun(tmp_path / "run")
     code = """
 import os, pathlib, signal, sys
-from nin_onnx.train.run import Run
-with Run(pathlib.Path(sys.argv[1])).locked():
+from nin_onnx.train.writable_run import WritableRun
+with WritableRun(pathlib.Path(sys.argv[1])).locked():
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code, str(run.folder)], env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -104,13 +105,13 @@ def test_on_a_disk_without_locks_a_run_is_trained_all_the_same(tmp_path: Path, m
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(FileLock, "acquire", none)
-    with Run(tmp_path / "run").locked():
+    with WritableRun(tmp_path / "run").locked():
         (tmp_path / "run" / "recipe.toml").touch()
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.toml"]
 
 
 def test_a_folder_with_a_space_is_one_word_in_the_commands_that_are_told(tmp_path: Path) -> None:
-    run = Run(tmp_path / "my runs" / "a")
+    run = WritableRun(tmp_path / "my runs" / "a")
     run.folder.mkdir(parents=True)
     for told, prepare in ((run.trained, run.state.touch), (run.check_resumable, run.model.touch)):
         prepare()
@@ -122,12 +123,12 @@ def test_a_folder_with_a_space_is_one_word_in_the_commands_that_are_told(tmp_pat
 def test_a_file_is_no_place_for_a_run(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(RunError, match="is there already"):
-        Run(tmp_path / "file").create(tiny_recipe(), fitted)
+        WritableRun(tmp_path / "file").create(tiny_recipe(), fitted)
     assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_what_is_missing_to_a_trained_run_is_said_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
+    run = WritableRun(tmp_path / "run")
     with pytest.raises(RunError, match=r"run' is no run folder: make one with nin-onnx train RECIPE --out .*run$"):
         run.trained()
     run.folder.mkdir()
@@ -142,7 +143,7 @@ def test_what_is_missing_to_a_trained_run_is_said_with_the_command_that_makes_it
 
 def test_metrics_have_a_line_for_each_epoch_and_a_gap_for_what_was_not_measured(tmp_path: Path) -> None:
     epochs = [Epoch(1, 0.1, 2.25, 81.5, None, 60.25, 12.5, 4000.0), Epoch(2, 1e-5, 1 / 3, 0.0, 10.0, None, 12.25, 4081.6)]
-    Run(tmp_path).write_metrics(epochs)
+    WritableRun(tmp_path).write_metrics(epochs)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [row["validation_error"] for row in rows] == ["", "10"]
@@ -159,18 +160,18 @@ HEAD = "epoch,learning_rate,train_loss,train_error,validation_error,test_error,s
 def metrics(tmp_path: Path) -> Path:
     """The `metrics.csv` of a run of two epochs."""
     (tmp_path / "recipe.toml").touch()
-    Run(tmp_path).write_metrics(EPOCHS)
+    WritableRun(tmp_path).write_metrics(EPOCHS)
     return tmp_path / "metrics.csv"
 
 
 def test_metrics_are_read_as_they_were_written(metrics: Path) -> None:
-    assert Run(metrics.parent).read_metrics() == EPOCHS
+    assert WritableRun(metrics.parent).read_metrics() == EPOCHS
 
 
 def test_metrics_of_before_there_were_test_errors_can_be_read(metrics: Path) -> None:
     rows = [line.split(",") for line in metrics.read_text().splitlines()]
     metrics.write_text("".join(",".join(row[:5] + row[6:]) + "\n" for row in rows))
-    assert Run(metrics.parent).read_metrics() == [replace(epoch, test_error=None) for epoch in EPOCHS]
+    assert WritableRun(metrics.parent).read_metrics() == [replace(epoch, test_error=None) for epoch in EPOCHS]
 
 
 def test_metrics_that_are_cut_off_anywhere_are_never_read_as_whole(metrics: Path) -> None:
@@ -178,7 +179,7 @@ def test_metrics_that_are_cut_off_anywhere_are_never_read_as_whole(metrics: Path
     for length in range(len(content)):
         metrics.write_text(content[:length])
         try:
-            epochs = Run(metrics.parent).read_metrics()
+            epochs = WritableRun(metrics.parent).read_metrics()
         except RunError as error:
             assert len(str(error).splitlines()) == 1
         else:
@@ -203,7 +204,7 @@ def test_metrics_that_are_cut_off_anywhere_are_never_read_as_whole(metrics: Path
 def test_metrics_that_are_none_are_named_with_what_was_expected(content: bytes, named: str, metrics: Path) -> None:
     metrics.write_bytes(content)
     with pytest.raises(RunError) as raised:
-        Run(metrics.parent).read_metrics()
+        WritableRun(metrics.parent).read_metrics()
     (line,) = str(raised.value).splitlines()
     assert line.startswith(f"'{metrics}' is broken or not of a run ({named}")
     assert line.endswith("for each epoch, as nin-onnx train writes; copy it anew, or give another run's folder")
@@ -213,14 +214,14 @@ def test_a_run_without_a_finished_epoch_has_no_metrics_yet(metrics: Path) -> Non
     for prepare in (lambda: metrics.write_text(HEAD), metrics.unlink):
         prepare()
         with pytest.raises(RunError, match=r"^the run '.*' has no finished epoch: wait for its first, or give another"):
-            Run(metrics.parent).read_metrics()
+            WritableRun(metrics.parent).read_metrics()
 
 
 def test_a_folder_that_is_no_run_has_no_metrics(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"' is no run folder: make one with nin-onnx train RECIPE --out "):
-        Run(tmp_path).read_metrics()
+        WritableRun(tmp_path).read_metrics()
 
 
 def test_the_summary_is_json(tmp_path: Path) -> None:
-    Run(tmp_path).write_summary({"recipe": "é", "test": {"errors": 3}})
+    WritableRun(tmp_path).write_summary({"recipe": "é", "test": {"errors": 3}})
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == {"recipe": "é", "test": {"errors": 3}}

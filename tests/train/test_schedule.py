@@ -11,23 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_onnx.architecture import ARCHITECTURES
-from nin_onnx.train.initialisation import initialise
+from nin_onnx.recipe import NetworkSettings, OptimizerSettings, Recipe, ScheduleSettings, TrainSettings
+from nin_onnx.train.initialization import initialize
 from nin_onnx.train.network import Network
-from nin_onnx.train.recipe import Network as NetworkSection
-from nin_onnx.train.recipe import Optimizer, Recipe, Schedule, Train
 from nin_onnx.train.schedule import average_share, average_weights, ended, plateaus, rate_factor
 
-PAPER = Recipe("paper", "digits", NetworkSection("nin-digits"), Train(10), Optimizer(0.1), Schedule("stepped", drops=(7,)))
+PAPER = Recipe(
+    "paper",
+    "digits",
+    NetworkSettings("nin-digits"),
+    TrainSettings(10),
+    OptimizerSettings(0.1),
+    ScheduleSettings("stepped", milestones=(7,)),
+)
 
 
 def network(seed: int = 0) -> Network:
     made = Network(ARCHITECTURES["nin-digits"], last_relu=True, dropout=0)
-    initialise(made, NetworkSection("nin-digits", initialisation="he"), torch.Generator().manual_seed(seed))
+    initialize(made, NetworkSettings("nin-digits", initialization="he"), torch.Generator().manual_seed(seed))
     return made
 
 
 def test_the_stepped_rate_is_divided_by_10_after_each_drop_and_constant_between() -> None:
-    schedule = Schedule("stepped", drops=(4, 6))
+    schedule = ScheduleSettings("stepped", milestones=(4, 6))
     epochs = [{rate_factor(schedule, 7 * epoch + step, 7 * 9, 7) for step in range(7)} for epoch in range(9)]
     for epoch, expected in zip(epochs, [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01], strict=True):
         assert [*epoch] == [pytest.approx(expected, rel=1e-12)]
@@ -35,27 +41,27 @@ def test_the_stepped_rate_is_divided_by_10_after_each_drop_and_constant_between(
 
 def test_the_papers_cifar_schedule_ends_at_a_hundredth() -> None:
     """200 epochs, ÷10 for 30, ÷10 for 30; the final rate is 1 % of the first."""
-    schedule = Schedule("stepped", drops=(200, 230))
+    schedule = ScheduleSettings("stepped", milestones=(200, 230))
     factors = [rate_factor(schedule, step, 102_700, 395) for step in range(102_700)]
     assert [round(math.log10(factors[395 * epoch])) for epoch in range(260)] == [0] * 200 + [-1] * 30 + [-2] * 30
     assert factors[-1] == pytest.approx(0.01)
 
 
 @given(st.floats(0, 0.9), st.integers(2, 400))
-def test_one_cycle_rises_to_1_and_falls_to_nearly_0(warm_up: float, steps: int) -> None:
-    factors = [rate_factor(Schedule("one-cycle", warm_up=warm_up), step, steps, 1) for step in range(steps)]
+def test_one_cycle_rises_to_1_and_falls_to_nearly_0(warmup: float, steps: int) -> None:
+    factors = [rate_factor(ScheduleSettings("one-cycle", warmup=warmup), step, steps, 1) for step in range(steps)]
     peak = int(np.argmax(factors))
     assert factors[peak] == 1
-    assert abs(peak - warm_up * steps) <= 1
+    assert abs(peak - warmup * steps) <= 1
     assert all(before < after for before, after in pairwise(factors[: peak + 1]))
     assert all(before >= after for before, after in pairwise(factors[peak:]))
     assert factors[0] > 0
-    left = steps - warm_up * steps  # length of the fall: 1 - cos(x) <= x²/2
+    left = steps - warmup * steps  # length of the fall: 1 - cos(x) <= x²/2
     assert 0 <= factors[-1] <= max((math.pi / left) ** 2 / 4, (steps - 1 == peak))
 
 
 def test_one_cycle_rises_in_equal_steps_and_is_halved_in_the_middle_of_the_fall() -> None:
-    schedule = Schedule("one-cycle", warm_up=0.2)
+    schedule = ScheduleSettings("one-cycle", warmup=0.2)
     factors = [rate_factor(schedule, step, 100, 10) for step in range(100)]
     np.testing.assert_allclose(factors[:21], np.arange(1, 22) / 21)
     assert factors[60] == pytest.approx(0.5)
@@ -105,7 +111,7 @@ def test_a_plateau_at_the_level_of_guessing_is_no_end_of_learning(classes: int, 
 
 
 def test_the_papers_rule_divides_the_rate_by_10_twice_and_ends_at_the_third_plateau() -> None:
-    recipe = replace(PAPER, schedule=Schedule("plateau", patience=2), train=Train(50))
+    recipe = replace(PAPER, schedule=ScheduleSettings("plateau", patience=2), train=TrainSettings(50))
     errors: list[float] = []
     factors = []
     while not ended(recipe, errors, 10):
@@ -115,5 +121,5 @@ def test_the_papers_rule_divides_the_rate_by_10_twice_and_ends_at_the_third_plat
 
 
 def test_a_training_by_the_papers_rule_ends_at_its_number_of_epochs_at_the_latest() -> None:
-    recipe = replace(PAPER, schedule=Schedule("plateau", patience=2), train=Train(3))
+    recipe = replace(PAPER, schedule=ScheduleSettings("plateau", patience=2), train=TrainSettings(3))
     assert [ended(recipe, [9.0, 8.0, 7.0][:n], 10) for n in range(4)] == [False, False, False, True]

@@ -12,9 +12,9 @@ import torch
 
 from nin_onnx import cli
 from nin_onnx.errors import Interrupted, RunError, TrainingError
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import trainer, under_way
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.seeds import train_seeds
 
 Recipes = Callable[..., Recipe]
@@ -91,7 +91,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, seeds: set[int]) -> None:
     monkeypatch.setattr(Learner, "begin", begun)
 
 
-LONG = ("train.epochs=6", "schedule.average=0")  # a network is called dead after 20 steps
+LONG = ("train.epochs=6", "schedule.ema_decay=0")  # a network is called dead after 20 steps
 
 
 def test_a_seed_that_dies_does_not_stop_the_others(tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nin_onnx.train import deaths, reproduction, standing, trainer
+from nin_onnx.recipe import Recipe
+from nin_onnx.results import collapses
+from nin_onnx.train import reproduction, trainer
+from nin_onnx.train import status as standing
 from nin_onnx.train.child import Child
-from nin_onnx.train.recipe import Recipe
 from nin_onnx.train.reproduction import Options, Reproduction
-from nin_onnx.train.run import Run
 from nin_onnx.train.task import Task
+from nin_onnx.train.writable_run import WritableRun
 
 ROOT = Path(__file__).parents[2]
 Recipes = Callable[..., Recipe]
@@ -32,7 +34,7 @@ TINY = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from conftest import Tiny
+from tiny_training import Tiny
 from nin_onnx import data
 from nin_onnx.train import progress, trainer
 data.DATASETS = {{**data.DATASETS, "tiny": data.Source(Tiny().load, lambda folder: folder)}}
@@ -92,7 +94,7 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Train
     made.hold.touch()
     site = tmp_path / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(TINY.format(tests=str(Path(__file__).parent), hold=str(made.hold)))
+    (site / "sitecustomize.py").write_text(TINY.format(tests=str(ROOT / "tests" / "shared"), hold=str(made.hold)))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(site), str(ROOT))))
     monkeypatch.setattr(reproduction, "Child", made)
     yield made
@@ -109,7 +111,7 @@ def reproduce(folder: Path, *tasks: Task, **options: int) -> Reproduction:
 def same_as_undisturbed(folder: Path, task: Task, undisturbed: Path) -> bool:
     if not undisturbed.exists():
         trainer.train(task.recipe, undisturbed, seed=task.seed, on="cpu", echo=quiet)
-    return Run(folder / "runs" / task.name).model.read_bytes() == Run(undisturbed).model.read_bytes()
+    return WritableRun(folder / "runs" / task.name).model.read_bytes() == WritableRun(undisturbed).model.read_bytes()
 
 
 def test_a_training_that_is_killed_costs_no_other_and_goes_on_to_the_same_bytes(
@@ -160,7 +162,8 @@ def test_sigterm_stops_all_of_them_saved_and_the_same_call_goes_on_to_the_same_b
 PARENT = """
 import math, sys
 from pathlib import Path
-from nin_onnx.train import recipe, reproduction
+from nin_onnx import recipe
+from nin_onnx.train import reproduction
 from nin_onnx.train.task import Task
 tasks = [Task(recipe.load(sys.argv[1]), seed) for seed in (0, 1)]
 options = reproduction.Options(jobs=2, on="cpu", export=False)
@@ -180,16 +183,16 @@ def test_trainings_do_not_outlive_a_parent_that_is_killed_and_save_what_they_hav
     assert [one.state for one in standing.read(folder)] == ["running", "running"]  # while it trains
     parent.kill()
     parent.wait()
-    assert all(Run(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1))
+    assert all(WritableRun(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1))
     trainings.hold.unlink()
     logs = [folder / "logs" / f"tiny-seed{seed}.log" for seed in (0, 1)]
     deadline = time.monotonic() + 60
     while not all("stopped after epoch 2 of 3" in log.read_text() for log in logs) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [one.state for one in standing.read(folder)] == ["interrupted", "interrupted"]
-    while any(Run(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1)) and time.monotonic() < deadline:
+    while any(WritableRun(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Run(folder / "runs" / "tiny-seed0").busy()
+    assert not WritableRun(folder / "runs" / "tiny-seed0").busy()
 
 
 def test_a_recipe_whose_networks_die_is_tried_with_the_next_seed_and_each_death_is_recorded(
@@ -199,11 +202,11 @@ def test_a_recipe_whose_networks_die_is_tried_with_the_next_seed_and_each_death_
     done = reproduce(tmp_path / "out", Task(recipe, 0), tries=2)
     assert list(done.dead) == ["tiny-modified-seed0"]
     assert "lower optimizer.learning_rate (1e+30)" in done.failed["tiny-modified-seed1"]
-    died = deaths.read(tmp_path / "out" / "results")
-    assert [(death.recipe, death.seed) for death in died] == [(recipe, 0), (recipe, 1)]
-    assert all(f"by step {death.step}:" in death.summary["reason"] for death in died)
+    died = collapses.read(tmp_path / "out" / "results")
+    assert [(collapse.recipe, collapse.seed) for collapse in died] == [(recipe, 0), (recipe, 1)]
+    assert all(f"by step {collapse.step}:" in collapse.summary["reason"] for collapse in died)
     assert died[0].summary["device"] == "cpu"
-    assert not Run(tmp_path / "out" / "runs" / "tiny-modified-seed0").state.exists()
+    assert not WritableRun(tmp_path / "out" / "runs" / "tiny-modified-seed0").state.exists()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nin_onnx.train.recipe import Recipe
+from nin_onnx.recipe import Recipe
 from nin_onnx.train.task import Task, replaced
 
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from nin_onnx import data
 from nin_onnx.errors import DataError, RecipeError, RunError
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import evaluation, state, trainer
 from nin_onnx.train.checkpoint import load_classifier
 from nin_onnx.train.evaluation import count_errors
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.preprocessing import Preprocessing
-from nin_onnx.train.recipe import Recipe
-from nin_onnx.train.team import Team
+from nin_onnx.train.process_group import ProcessGroup
 
 Recipes = Callable[..., Recipe]
 LEARNS = ("train.epochs=30", "network.dropout=0", "augmentation.padding=0", "augmentation.flip=false")  # the tiny data set
@@ -111,7 +111,7 @@ def test_the_checkpoint_says_what_it_is_of(tmp_path: Path, tiny: Any, tiny_recip
 
 
 def test_the_learning_rate_of_an_epoch_is_its_last_steps(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    train(tiny_recipe("schedule.kind=stepped", "schedule.drops=[1, 2]", "schedule.average=0"), tmp_path / "run")
+    train(tiny_recipe("schedule.kind=stepped", "schedule.milestones=[1, 2]", "schedule.ema_decay=0"), tmp_path / "run")
     assert [float(row["learning_rate"]) for row in metrics(tmp_path / "run")] == pytest.approx([0.05, 0.005, 0.0005])
 
 
@@ -165,7 +165,7 @@ def test_what_is_validated_is_the_kept_classifier_on_the_last_images(
         begin(self, seed)
 
     monkeypatch.setattr(Learner, "begin", recorded)
-    summary = train(tiny_recipe(f"schedule.average={average}", "train.validation=70"), tmp_path / "run")
+    summary = train(tiny_recipe(f"schedule.ema_decay={average}", "train.validation=70"), tmp_path / "run")
     held_out = tiny.load("train", tmp_path)[-70:]
     errors = wrong(tmp_path / "run" / "model.safetensors", held_out)
     assert summary["validation_error"] == pytest.approx(100 * errors / 70)
@@ -192,8 +192,8 @@ def test_preprocessing_is_fitted_without_the_held_out_images(tmp_path: Path, tin
     classifier, _ = load_classifier(tmp_path / "run" / "model.safetensors")
     pixels = tiny.load("train", tmp_path).images[:50] / 255
     state = classifier.preprocessing.state_dict()
-    assert state["standardise.mean"].item() == pytest.approx(pixels.mean(), rel=1e-6)
-    assert state["standardise.std"].item() == pytest.approx(pixels.std(), rel=1e-6)
+    assert state["standardize.mean"].item() == pytest.approx(pixels.mean(), rel=1e-6)
+    assert state["standardize.std"].item() == pytest.approx(pixels.std(), rel=1e-6)
 
 
 @pytest.mark.parametrize("override", ["network.architecture=nin-mnist", "train.batch_size=111", "train.validation=100"])
@@ -241,7 +241,7 @@ def test_a_data_sets_own_validation_images_are_never_trained_on(
     whole = load("train", tmp_path)
     assert summary["dataset"] == whole[:70].describe()
     classifier, _ = load_classifier(tmp_path / "run" / "model.safetensors")
-    assert classifier.preprocessing.state_dict()["standardise.mean"].item() == pytest.approx((whole.images[:70] / 255).mean())
+    assert classifier.preprocessing.state_dict()["standardize.mean"].item() == pytest.approx((whole.images[:70] / 255).mean())
     if validation:
         assert summary["validation_error"] == 100 * wrong(tmp_path / "run" / "model.safetensors", whole[-10:]) / 10
     assert ("test" in summary) == (not validation)
@@ -250,7 +250,7 @@ def test_a_data_sets_own_validation_images_are_never_trained_on(
 def test_the_test_curve_is_the_test_error_after_each_epoch_and_is_off_by_default(
     tmp_path: Path, tiny: Any, tiny_recipe: Recipes
 ) -> None:
-    settings = ("schedule.kind=stepped", "schedule.average=0")  # an epoch more changes nothing in those before it
+    settings = ("schedule.kind=stepped", "schedule.ema_decay=0")  # an epoch more changes nothing in those before it
     train(tiny_recipe(*settings, "train.test_curve=true"), tmp_path / "curve")
     found = [float(row["test_error"]) for row in metrics(tmp_path / "curve")]
     assert len(found) == 3
@@ -276,7 +276,7 @@ def test_the_test_is_in_float32_and_the_curve_in_the_precision_of_the_training(
 
 
 def test_by_the_papers_rule_the_rate_falls_when_the_training_error_does_not(tmp_path: Path, tiny_recipe: Recipes) -> None:
-    settings = ("schedule.kind=plateau", "schedule.patience=2", "schedule.average=0", "train.epochs=200", *LEARNS[1:])
+    settings = ("schedule.kind=plateau", "schedule.patience=2", "schedule.ema_decay=0", "train.epochs=200", *LEARNS[1:])
     summary = train(tiny_recipe(*settings), tmp_path / "run")
     rows = metrics(tmp_path / "run")
     assert summary["epochs"] == len(rows) < 200
@@ -354,7 +354,7 @@ def test_sums_that_other_processes_wrote_are_shared_evenly_and_stay_whole(wrote:
     """The bar shows the leader's part as that of each."""
     errors = data.draw(st.lists(st.integers(0, 60_000), min_size=wrote, max_size=wrote))
     sums = torch.tensor([[2.5 * count, count] for count in errors])
-    parts = torch.stack([state.own_sums(sums, Team(rank, read)) for rank in range(read)])
+    parts = torch.stack([state.own_sums(sums, ProcessGroup(rank, read)) for rank in range(read)])
     assert int(parts[:, 1].sum()) == sum(errors)
     assert float(parts[:, 0].sum()) == pytest.approx(2.5 * sum(errors))
     if wrote != read:
@@ -366,7 +366,7 @@ def test_sums_that_other_processes_wrote_are_shared_evenly_and_stay_whole(wrote:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(5))
 def test_the_digits_recipe_reaches_2_per_cent(seed: int, tmp_path: Path) -> None:
-    from nin_onnx.train import recipe
+    from nin_onnx import recipe
 
     summary = trainer.train(recipe.load("digits"), tmp_path / "run", seed=seed, echo=quiet)
     assert summary["test"]["images"] == 360

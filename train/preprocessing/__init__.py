@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nin_onnx.architecture import Shape
 from nin_onnx.train.preprocessing.contrast import GlobalContrast, GlobalContrast55, LocalContrast
-from nin_onnx.train.preprocessing.pixels import MeanImage, Scale, Standardise
+from nin_onnx.train.preprocessing.pixels import MeanImage, Scale, Standardize
 from nin_onnx.train.preprocessing.step import Step
 from nin_onnx.train.preprocessing.whitening import Whitening
 
@@ -17,7 +17,7 @@ __all__ = ["STEPS", "Preprocessing", "Step", "build"]
 STEPS: Mapping[str, Callable[[Shape], Step]] = MappingProxyType(
     {
         "scale": Scale,
-        "standardise": Standardise,
+        "standardize": Standardize,
         "mean_image": MeanImage,
         "gcn": GlobalContrast,
         "gcn55": GlobalContrast55,

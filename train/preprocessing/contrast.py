@@ -1,4 +1,4 @@
-"""Contrast normalisation: of the whole image (GCN), and of each pixel's neighbourhood (LeCun's LCN).
+"""Contrast normalization: of the whole image (GCN), and of each pixel's neighborhood (LeCun's LCN).
 
 Source: pylearn2, whose scripts the paper follows (`expr/preprocessing.py`, `datasets/preprocessing.py`).
 """
@@ -19,7 +19,7 @@ class GlobalContrast(Step):
     """Subtract each image's mean over all its values, and divide by the L2 norm of what is left (the paper's SVHN).
 
     Calculated as n·x - Σx over the norm of that, n values in an image: the same ratio, since the norm grows with n too, but
-    in whole numbers that float32 holds exactly. So an image of one colour becomes 0 on every runtime, also where one
+    in whole numbers that float32 holds exactly. So an image of one color becomes 0 on every runtime, also where one
     replaces the division by n with a product. Where the norm is below 1e-8, which is only there, the divisor is 1e-8.
     """
 
@@ -35,9 +35,9 @@ class GlobalContrast(Step):
         self.register_buffer("norm", torch.tensor(self.scale))
 
     def forward(self, images: Tensor) -> Tensor:
-        centred = self.values * images - images.sum((1, 2, 3), keepdim=True)
-        length = centred.square().sum((1, 2, 3), keepdim=True).sqrt()
-        return centred / torch.maximum(length, self.lowest) * self.norm
+        centered = self.values * images - images.sum((1, 2, 3), keepdim=True)
+        length = centered.square().sum((1, 2, 3), keepdim=True).sqrt()
+        return centered / torch.maximum(length, self.lowest) * self.norm
 
 
 class GlobalContrast55(GlobalContrast):
@@ -47,9 +47,9 @@ class GlobalContrast55(GlobalContrast):
 
 
 class LocalContrast(Step):
-    """Subtract each pixel's neighbourhood and divide by its strength, in every channel by itself (the paper's SVHN).
+    """Subtract each pixel's neighborhood and divide by its strength, in every channel by itself (the paper's SVHN).
 
-    The neighbourhood is a 7×7 Gaussian, σ = 2, sum 1, with zeros past the border; its strength is the root of the mean
+    The neighborhood is a 7×7 Gaussian, σ = 2, sum 1, with zeros past the border; its strength is the root of the mean
     square in it, or the mean of these over the image where that is larger, and at least 1e-4.
     """
 

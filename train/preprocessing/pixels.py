@@ -1,4 +1,4 @@
-"""Scaling, standardising, the mean image: steps that treat every pixel by itself."""
+"""Scaling, standardizing, the mean image: steps that treat every pixel by itself."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from nin_onnx.architecture import Shape
 from nin_onnx.train.preprocessing.step import Step
 
-__all__ = ["MeanImage", "Scale", "Standardise"]
+__all__ = ["MeanImage", "Scale", "Standardize"]
 
 
 class Scale(Step):
@@ -24,7 +24,7 @@ class Scale(Step):
         return images / self.highest
 
 
-class Standardise(Step):
+class Standardize(Step):
     """Subtract each channel's mean and divide by its standard deviation; a channel that is constant is divided by 1."""
 
     mean: Tensor

@@ -75,7 +75,7 @@ def test_a_runtime_whose_process_crashes_is_status_1(
 ) -> None:
     crashing = """
         import os
-        from nin_onnx.runtimes.contract import Runtime
+        from nin_onnx.runtimes.backends.base import Runtime
 
         class Crashing(Runtime):
             def load(self, model, threads): os.abort()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nin_onnx.train.run import Epoch, Run
+from nin_onnx.run import Epoch
+from nin_onnx.train.writable_run import WritableRun
 
 if TYPE_CHECKING:
     from tests.core.cli.conftest import Command
@@ -20,7 +21,9 @@ def curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
         key = f'experiment = "{experiment}"\n' if experiment else ""
         (tmp_path / name / "recipe.toml").write_text(f'name = "{name}"\n{key}')
-        Run(tmp_path / name).write_metrics([Epoch(number, 0.1, 1.0, 30.0, None, 20.0, 1.0, 1.0) for number in range(1, 25)])
+        WritableRun(tmp_path / name).write_metrics(
+            [Epoch(number, 0.1, 1.0, 30.0, None, 20.0, 1.0, 1.0) for number in range(1, 25)]
+        )
     return tmp_path
 
 

@@ -22,7 +22,7 @@ LAYOUT = "a folder with a sub-folder for each class, and in those the images"
 
 
 def fill(folder: Path, classes: dict[str, int] = CLASSES, shift: int = 0) -> Path:
-    """Images that tell which they are: of class number c (in the order of `classes`), the i-th is all of grey 20 c + i."""
+    """Images that tell which they are: of class number c (in the order of `classes`), the i-th is all of gray 20 c + i."""
     for number, (name, images) in enumerate(classes.items()):
         (folder / name).mkdir(parents=True)
         for image in range(images):
@@ -39,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
     return fill(tmp_path / "animals")
 
 
-def greys(images: Any) -> list[int]:
-    """The grey of each image, the same in all of its pixels."""
+def grays(images: Any) -> list[int]:
+    """The gray of each image, the same in all of its pixels."""
     assert all((image == image[0, 0, 0]).all() for image in images)
     return [int(image[0, 0, 0]) for image in images]
 
@@ -52,13 +52,13 @@ def test_the_classes_are_the_sub_folders_in_the_alphabet_s_order(folder: Path) -
     train = settings(folder).load("train")
     assert train.classes == ("ant", "bee", "cat")
     assert (train.images.shape[1:], train.images.dtype, train.labels.dtype) == ((4, 5, 1), np.dtype("u1"), np.dtype("i8"))
-    for grey, label in zip(greys(train.images), train.labels, strict=True):
-        assert list(CLASSES)[grey // 20] == train.classes[label]
+    for gray, label in zip(grays(train.images), train.labels, strict=True):
+        assert list(CLASSES)[gray // 20] == train.classes[label]
 
 
 def test_train_and_test_are_a_partition_with_the_share_of_each_class(folder: Path) -> None:
     train, test = settings(folder, test_share=0.3).load("train"), settings(folder, test_share=0.3).load("test")
-    assert sorted(greys(train.images) + greys(test.images)) == ALL
+    assert sorted(grays(train.images) + grays(test.images)) == ALL
     assert np.bincount(test.labels).tolist() == [3, 2, 2]  # of 10, 5 and 6: 3, 1.5 and 1.8
 
 
@@ -66,8 +66,8 @@ def test_two_folders_are_train_and_test_as_they_are(tmp_path: Path, folder: Path
     tests = fill(tmp_path / "tests", {"bee": 1, "ant": 2, "cat": 1}, shift=100)
     both = settings(folder, test_path=tests, channels=3)
     train, test = both.load("train"), both.load("test")
-    assert sorted(greys(train.images)) == ALL
-    assert sorted(zip(greys(test.images), test.labels.tolist(), strict=True)) == [(100, 1), (120, 0), (121, 0), (140, 2)]
+    assert sorted(grays(train.images)) == ALL
+    assert sorted(zip(grays(test.images), test.labels.tolist(), strict=True)) == [(100, 1), (120, 0), (121, 0), (140, 2)]
     assert test.images.shape == (4, 4, 5, 3)
 
 
@@ -246,11 +246,11 @@ def test_a_missing_pillow_is_named_with_its_installation(folder: Path, monkeypat
         settings(folder).load("train")
 
 
-def test_a_whole_folder_is_labelled_by_names_of_which_some_may_be_absent(folder: Path) -> None:
+def test_a_whole_folder_is_labeled_by_names_of_which_some_may_be_absent(folder: Path) -> None:
     whole = settings(folder).load_all(("yak", "cat", "bee", "ant"))
     assert (whole.classes, whole.split, whole.provenance) == (("yak", "cat", "bee", "ant"), "test", "user's own")
-    assert sorted(greys(whole.images)) == ALL
-    assert [grey // 20 for grey in greys(whole.images)] == [["cat", "ant", "bee"].index(whole.classes[i]) for i in whole.labels]
+    assert sorted(grays(whole.images)) == ALL
+    assert [gray // 20 for gray in grays(whole.images)] == [["cat", "ant", "bee"].index(whole.classes[i]) for i in whole.labels]
 
 
 def test_a_folder_of_one_class_can_be_tested_on_though_not_trained_on(tmp_path: Path) -> None:

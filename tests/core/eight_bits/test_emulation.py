@@ -85,7 +85,7 @@ def test_a_matrix_product_may_have_more_axes_than_two() -> None:
     assert_near(Emulator(graph).run({"x": x})["y"], np.asarray(expected))
 
 
-def test_a_convolution_pairs_neighbouring_channels_row_by_row() -> None:
+def test_a_convolution_pairs_neighboring_channels_row_by_row() -> None:
     w = RANDOM.integers(-128, 128, (3, 3, 2, 2)).astype(np.int8)
     x = pixels((1, 3, 4, 4)).clip(180)
     emulator = Emulator(qdq("Conv", w, rank=4))

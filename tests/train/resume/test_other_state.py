@@ -9,9 +9,9 @@ import torch
 
 from nin_onnx import data
 from nin_onnx.errors import RunError
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import checkpoint, trainer
 from nin_onnx.train.learner import Learner
-from nin_onnx.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from tests.train.resume.conftest import Same, Stop
@@ -118,7 +118,7 @@ def test_a_state_that_does_not_fit_is_named(
         trainer.resume(run, on="cpu", echo=quiet)
 
 
-@pytest.mark.parametrize("key", ["average = 0.9", "learning_rate = 0.05", "padding = 1"])
+@pytest.mark.parametrize("key", ["ema_decay = 0.9", "learning_rate = 0.05", "padding = 1"])
 def test_a_state_beside_another_recipe_is_named(tmp_path: Path, tiny_recipe: Recipes, stop_at: "Stop", key: str) -> None:
     run = tmp_path / "run"
     stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))

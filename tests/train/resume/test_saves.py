@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nin_onnx.errors import Interrupted, NinOnnxError
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import checkpoint, trainer
-from nin_onnx.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from tests.train.resume.conftest import Rows, Same, Stop

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from nin_onnx.errors import Interrupted, RunError
+from nin_onnx.recipe import Recipe
 from nin_onnx.train import evaluation, trainer
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.preprocessing import Preprocessing
-from nin_onnx.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from tests.train.resume.conftest import Rows, Same, Stop
@@ -22,10 +22,10 @@ Recipes = Callable[..., Recipe]
 STEPS = 4  # an epoch of the tiny data set
 SETTINGS = {
     "all on": (),
-    "no averaging": ("schedule.average=0",),
+    "no averaging": ("schedule.ema_decay=0",),
     "no momentum": ("optimizer.momentum=0",),
     "muon": ("optimizer.kind=muon", "optimizer.learning_rate=0.02"),
-    "stepped": ("schedule.kind=stepped", "schedule.drops=[1, 2]"),
+    "stepped": ("schedule.kind=stepped", "schedule.milestones=[1, 2]"),
     "bf16": ("train.precision=bf16",),
     "validation": ("train.validation=14",),
 }

@@ -1,0 +1,1 @@
+"""What came out beside the paper's figures: reads the ledger and the runs, and starts nothing."""

@@ -1,0 +1,128 @@
+"""A run: the folder of one training, read.
+
+recipe.toml                  every key of the recipe, as it was resolved
+metrics.csv                  a line for each epoch
+model.safetensors            the trained classifier
+summary.json                 what came out, of what, on what
+
+and, until it has ended,
+
+state.safetensors            where a resumed training goes on
+preprocessing.safetensors    what was fitted on the training images
+"""
+
+import csv
+import io
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nin_onnx.errors import RunError
+from nin_onnx.recipe import Recipe, from_dict
+from nin_onnx.recipe import read as read_toml
+
+__all__ = ["Epoch", "Run"]
+
+NOT_ALWAYS = ("validation_error", "test_error")  # columns with gaps, and older files lack some
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A line of `metrics.csv`; errors in per cent."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    """Mean over the epoch's images, with dropout and augmentation on; so is the train error."""
+    train_error: float
+    validation_error: float | None
+    test_error: float | None
+    """With `train.test_curve` only."""
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    @property
+    def preprocessing(self) -> Path:
+        return self.folder / "preprocessing.safetensors"
+
+    @property
+    def typed(self) -> str:
+        """The folder as it is typed in a command."""
+        return shlex.quote(str(self.folder))
+
+    def recipe(self) -> Recipe:
+        """The recipe as it was resolved."""
+        path = self.folder / "recipe.toml"
+        return from_dict(read_toml(path), path.name)
+
+    def trained(self) -> Path:
+        """The trained classifier's file; raises `RunError` where there is none yet."""
+        if self.model.exists():
+            return self.model
+        if self.state.exists():
+            raise RunError(f"the run '{self.folder}' has not ended: finish it with nin-onnx train --resume {self.typed}")
+        what = "holds no checkpoint (model.safetensors)" if self.folder.is_dir() else "is no run folder"
+        raise RunError(f"'{self.folder}' {what}: make one with nin-onnx train RECIPE --out {self.typed}")
+
+    def read_metrics(self) -> list[Epoch]:
+        """The epochs that `metrics.csv` holds, one at least, of a run that has ended or is under way; raises `RunError`."""
+        file = self.folder / "metrics.csv"
+        if not (self.folder / "recipe.toml").is_file():
+            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self.typed}")
+        try:
+            text = file.read_text(encoding="utf-8")
+            reader = csv.DictReader(io.StringIO(text), strict=True)
+            if missing := [name for name in Epoch.__dataclass_fields__ if name not in {*(reader.fieldnames or ()), *NOT_ALWAYS}]:
+                raise ValueError(f"no column '{missing[0]}'")
+            epochs = [_epoch(row, number) for number, row in enumerate(reader, 1)]
+            if not text.endswith("\n"):
+                raise ValueError("cut off")
+        except FileNotFoundError:
+            epochs = []
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunError(
+                f"'{file}' is broken or not of a run ({error}): expected a whole line for each epoch, as nin-onnx train writes; "
+                f"copy it anew, or give another run's folder"
+            ) from error
+        if not epochs:
+            raise RunError(f"the run '{self.folder}' has no finished epoch: wait for its first, or give another run's folder")
+        return epochs
+
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` holds; raises `RunError` if it cannot be read."""
+        try:
+            summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"'{self.folder}' holds no summary.json that can be read ({error}): train again") from error
+        return summary
+
+
+def _epoch(row: Mapping[str | Any, Any], number: int) -> Epoch:
+    """The `number`th epoch, from its line in `metrics.csv`; raises `ValueError` where that is not whole."""
+    names = Epoch.__dataclass_fields__
+    try:
+        values = {name: None if name in NOT_ALWAYS and not row.get(name) else float(row[name]) for name in names}
+    except (TypeError, ValueError):
+        values = {}
+    if None in row or values.get("epoch") != number or not all(math.isfinite(value or 0) for value in values.values()):
+        raise ValueError(f"line {number + 1}")
+    return Epoch(**{**values, "epoch": number})  # type: ignore[arg-type] # those that may be None are
