@@ -15,7 +15,7 @@ class Precision:
     tolerance: float
     """Largest difference of an output, in units of the largest absolute value that it has in the whole golden set."""
     weights: tuple[str, ...] = ()
-    """Types of weights (`onnx.TensorProto.DataType`) that a graph of this precision has; of several the last in the table counts."""
+    """Types of weights (`onnx.TensorProto.DataType`) that make a graph one of this precision; the last in the table counts."""
     places: float = 1.0
     """Unit of outputs with places in the image, as class maps have them, over their largest value."""
     maker: str | None = None
