@@ -18,6 +18,8 @@ def test_only_an_unexpected_skip_fails_and_only_when_asked(reason: str, options:
     shutil.copy(CONFTEST, tmp_path)
     (tmp_path / "test_it.py").write_text(f"import pytest\ndef test_skips(): pytest.skip({reason!r})\ndef test_passes(): pass\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--override-ini=addopts=", *options, "."]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""})
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": "", "PYTHONPATH": str(CONFTEST.parent / "shared")}
+    )
     assert run.returncode == status, run.stdout + run.stderr
     assert (f"test_it.py::test_skips: Skipped: {reason}" in run.stdout) == (status == 1)

@@ -16,7 +16,10 @@ from nin_onnx.errors import RecipeError, UnknownNameError
         ("augmentation.crop=3", "smallest.toml: unknown key 'augmentation.crop', known are padding, flip"),
         ("network.architecture=nin-digit", "smallest.toml: unknown architecture 'nin-digit': did you mean 'nin-digits'? known"),
         ("dataset=digit", "smallest.toml: unknown data set 'digit': did you mean 'digits'? known are"),
-        ('preprocessing=["scale", "standardize"]', "unknown preprocessing step 'standardize': did you mean 'standardize'? known"),
+        (
+            'preprocessing=["scale", "standardized"]',
+            "unknown preprocessing step 'standardized': did you mean 'standardize'? known",
+        ),
         ("experiment=mnsit", "smallest.toml: unknown experiment 'mnsit': did you mean 'mnist'? known are"),
         ("schedule.kind=steped", "'schedule.kind' is 'steped', expected 'stepped' or 'plateau' or 'one-cycle'"),
         ('preprocessing=["scale", "scale"]', "'preprocessing' is ['scale', 'scale'], expected each step once"),

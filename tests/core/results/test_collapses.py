@@ -42,7 +42,7 @@ def test_a_file_that_describes_no_death_is_named(change: dict[str, Any] | None, 
     (file,) = (tmp_path / "dead").iterdir()
     content = {**json.loads(file.read_text()), **(change or {})}
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}) if change else "[")
-    with pytest.raises(NinOnnxError, match=r"tiny-seed0\.json' does not describe a network that died"):
+    with pytest.raises(NinOnnxError, match=r"tiny-seed0\.json' does not describe a training that collapsed"):
         collapses.read(tmp_path)
 
 
