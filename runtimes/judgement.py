@@ -1,4 +1,4 @@
-"""Turns the answers of the worker processes into the rows of the report."""
+"""Turns the results of the worker processes into the rows of the report."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from nin_onnx.runtimes.backends.registry import RUNTIMES
 from nin_onnx.runtimes.parity import allowed, compare, defect, margins
 from nin_onnx.runtimes.probes import examine
 from nin_onnx.runtimes.references import EXACT
-from nin_onnx.runtimes.report import LabelChanges, Row
+from nin_onnx.runtimes.rows import LabelChanges, Row
 from nin_onnx.runtimes.workers.job import Result
 from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
@@ -32,6 +32,8 @@ class Expected:
     golden: Golden
     golden_problem: str | None
     """Why the golden vectors cannot be trusted; then nothing passes."""
+    references: tuple[str, str] | None
+    """The runtimes that agreed on them, if none lay next to the model."""
     dataset: Dataset | None
     classes: int
     figure: Published | None
@@ -41,19 +43,19 @@ class Expected:
     """Of the graph's weights."""
 
 
-def judge(answers: Mapping[str, Result], expected_: Expected, *, required: Collection[str]) -> tuple[Row, ...]:
-    """A row for each answer; label changes are counted against the first in the registry that passed on the data set.
+def judge(results: Mapping[str, Result], expected: Expected, *, named: Collection[str]) -> tuple[Row, ...]:
+    """A row for each result; label changes are counted against the first in the registry that passed on the data set.
 
     Golden vectors come in small batches. What is wrong in larger ones alone shows here: labels that change by more than
     the tolerances of both runtimes fail.
     """
-    rows = {name: _row(name, name in required, answer, expected_) for name, answer in answers.items()}
+    rows = {name: _row(name, name in named, result, expected) for name, result in results.items()}
     first = next((name for name in RUNTIMES if name in rows and rows[name].outcome == "pass" and rows[name].accuracy), None)
     for name, row in rows.items():
         if first is not None and name != first and row.accuracy:
-            images = min(len(_labels(answers[name])), len(_labels(answers[first])))
-            changes = _changes(name, first, answers, rows, images, expected_)
-            problem = _contradiction(changes, row.facts, rows[first].facts, expected_)
+            images = min(len(_labels(results[name])), len(_labels(results[first])))
+            changes = _changes(name, first, results, rows, images, expected)
+            problem = _contradiction(changes, row.facts, rows[first].facts, expected)
             rows[name] = replace(_failed(row, problem) if problem else row, label_changes=changes)
     return tuple(rows.values())
 
@@ -70,13 +72,13 @@ def explained(row: Row, saturation: Saturation | None) -> Row:
 
 
 def _contradiction(
-    changes: LabelChanges, facts: RuntimeInfo | None, others: RuntimeInfo | None, expected_: Expected
+    changes: LabelChanges, facts: RuntimeInfo | None, others: RuntimeInfo | None, expected: Expected
 ) -> str | None:
     """Why two runtimes that compute in float32 cannot both be right; rougher arithmetic is left to the McNemar test."""
-    precisions = (expected_.precision, *(fact.precision for fact in (facts, others) if fact))
+    precisions = (expected.precision, *(fact.precision for fact in (facts, others) if fact))
     if changes.margin is None or any(precision not in (None, "fp32") for precision in precisions):
         return None
-    most = _tolerance(facts, expected_) + _tolerance(others, expected_)
+    most = _tolerance(facts, expected) + _tolerance(others, expected)
     if changes.margin <= most:
         return None
     return (
@@ -89,70 +91,70 @@ def _failed(row: Row, problem: str) -> Row:
     return replace(row, outcome="fail", reason="; ".join(filter(None, (row.reason, problem))))
 
 
-def _tolerance(facts: RuntimeInfo | None, expected_: Expected) -> float:
-    return allowed(facts, expected_.precision) if expected_.tolerance is None else expected_.tolerance
+def _tolerance(facts: RuntimeInfo | None, expected: Expected) -> float:
+    return allowed(facts, expected.precision) if expected.tolerance is None else expected.tolerance
 
 
 def _changes(
-    name: str, first: str, answers: Mapping[str, Result], rows: Mapping[str, Row], images: int, expected_: Expected
+    name: str, first: str, results: Mapping[str, Result], rows: Mapping[str, Row], images: int, expected: Expected
 ) -> LabelChanges:
     """On which of the first `images` of the data set `name` decides otherwise than `first`, and what that says."""
-    given, expected = (_logits(answers[one])[:images] for one in (name, first))
-    led = margins(given, expected)
-    scale = float(np.abs(expected).max()) or 1.0
+    given, theirs = (_logits(results[one])[:images] for one in (name, first))
+    led = margins(given, theirs)
+    scale = float(np.abs(theirs).max()) or 1.0
     facts = [rows[one].facts for one in (name, first)]
     chance = None
-    if expected_.dataset and len({fact.precision for fact in facts if fact and fact.precision}) > 1:
-        truth = expected_.dataset.labels[:images]
-        right, first_right = given.argmax(1) == truth, expected.argmax(1) == truth
+    if expected.dataset and len({fact.precision for fact in facts if fact and fact.precision}) > 1:
+        truth = expected.dataset.labels[:images]
+        right, first_right = given.argmax(1) == truth, theirs.argmax(1) == truth
         chance = mcnemar_test(int(np.count_nonzero(right & ~first_right)), int(np.count_nonzero(first_right & ~right)))
     return LabelChanges(len(led), images, first, chance, float(led.max() / scale) if len(led) else None)
 
 
-def _row(name: str, named: bool, answer: Result, expected_: Expected) -> Row:
+def _row(name: str, named: bool, result: Result, expected: Expected) -> Row:
     """One runtime's row: it passes if all it gives is sound and agrees with the golden vectors."""
-    if answer.outcome != "done":
-        return Row(name, named, answer.outcome, answer.reason, answer.install)
-    parity = compare(answer.feeds["golden"].arrays, expected_.golden, _tolerance(answer.facts, expected_))
-    tried = {name: outputs.arrays for name, outputs in answer.feeds.items() if name not in ("golden", "dataset")}
-    parity = examine(parity, tried, expected_.golden)
-    problems = [expected_.golden_problem or parity.problem]
+    if result.outcome != "done":
+        return Row(name, named, result.outcome, result.reason, result.install)
+    parity = compare(result.feeds["golden"].arrays, expected.golden, _tolerance(result.facts, expected))
+    tried = {name: outputs.arrays for name, outputs in result.feeds.items() if name not in ("golden", "dataset")}
+    parity = examine(parity, tried, expected.golden)
+    problems = [expected.golden_problem or parity.problem]
     accuracy = None
-    if expected_.dataset:
-        outputs = answer.feeds["dataset"]
+    if expected.dataset:
+        outputs = result.feeds["dataset"]
         images = sum(size for size, _ in outputs.batches)
-        problem = defect(outputs.arrays, "logits", (images, expected_.classes))
+        problem = defect(outputs.arrays, "logits", (images, expected.classes))
         problems.append(problem)
         if problem is None:
-            errors = np.count_nonzero(_labels(answer) != expected_.dataset.labels[:images])
-            accuracy = measure(int(errors), images, expected_.dataset.describe(), expected_.figure)
+            errors = np.count_nonzero(_labels(result) != expected.dataset.labels[:images])
+            accuracy = measure(int(errors), images, expected.dataset.describe(), expected.figure)
     reasons = dict.fromkeys(problem for problem in problems if problem)  # the same on both is said once
     return Row(
         name,
         named,
         outcome="fail" if reasons else "pass",
         reason="; ".join(reasons) or None,
-        facts=answer.facts,
+        facts=result.facts,
         parity=parity,
         accuracy=accuracy,
-        images_per_second=_speed(answer),
-        memory=answer.memory,
+        images_per_second=_speed(result),
+        memory=result.memory,
     )
 
 
-def _labels(answer: Result) -> NDArray[np.int64]:
+def _labels(result: Result) -> NDArray[np.int64]:
     """What a runtime decided for each image of the data set."""
-    labels: NDArray[np.int64] = _logits(answer).argmax(1)
+    labels: NDArray[np.int64] = _logits(result).argmax(1)
     return labels
 
 
-def _logits(answer: Result) -> NDArray[Any]:
-    return answer.feeds["dataset"].arrays["logits"]
+def _logits(result: Result) -> NDArray[Any]:
+    return result.feeds["dataset"].arrays["logits"]
 
 
-def _speed(answer: Result) -> float | None:
+def _speed(result: Result) -> float | None:
     """Images a second: the median over the batches of the data set, but for the first, which warms up."""
-    if "dataset" not in answer.feeds:
+    if "dataset" not in result.feeds:
         return None
-    batches = answer.feeds["dataset"].batches
+    batches = result.feeds["dataset"].batches
     return median(images / seconds for images, seconds in batches[1:] or batches)

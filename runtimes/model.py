@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from nin_onnx.variants import FLOAT_INPUT, planar
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ModelFile", "has_8_bits", "input_name", "output_names", "precision", "read_model"]
+__all__ = ["GraphInfo", "ModelFile", "graph_precision", "read_model"]
 
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """ONNX's number of a type (TensorProto.DataType), and NumPy's name for it."""
@@ -34,6 +34,18 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 Dimension = int | str | None
 """A size, the name of a free one, or nothing."""
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What a runtime in its worker has to know of the graph, so that it need not read it."""
+
+    path: Path
+    input: str
+    outputs: tuple[str, ...]
+    """All of them, in the graph's order."""
+    precision: str | None
+    """Of the weights: a key of `nin_onnx.precision.PRECISIONS`; None if it has none that are known."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,42 @@ class ModelFile:
     """Those that hold floating point numbers."""
     external: tuple[str, ...] = ()
     """Files with weights, by their paths from the model's folder."""
+    input_name: str = "images"
+    output_names: tuple[str, ...] = ()
+    """All of them, in the graph's order."""
+    precision: str | None = None
+    """Of the weights: a key of `nin_onnx.precision.PRECISIONS`; None if it has none that are known."""
+    quantized: bool = False
+    """Whether it may multiply 8-bit numbers."""
+    proto: "onnx.ModelProto | None" = field(default=None, repr=False, compare=False)
+    """The graph as it was read, without the weights of its external files."""
+
+    @property
+    def graph_info(self) -> GraphInfo:
+        return GraphInfo(self.path.absolute(), self.input_name, self.output_names, self.precision)
+
+    @property
+    def graph(self) -> "onnx.GraphProto":
+        assert self.proto is not None
+        return self.proto.graph
+
+    def with_weights(self) -> "onnx.ModelProto":
+        """Return the graph with the weights of its external files."""
+        import onnx
+
+        assert self.proto is not None
+        if not self.external:
+            return self.proto
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        onnx.load_external_data_for_model(model, str(self.path.parent))
+        return model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its facts, ready for JSON."""
+        facts = asdict(replace(self, proto=None)) | {"path": str(self.path)}
+        del facts["proto"]
+        return facts
 
     @property
     def fixed_batch(self) -> int | None:
@@ -138,6 +186,11 @@ def read_model(path: Path) -> ModelFile:
             input_type=TYPES[value.type.tensor_type.elem_type],
             outputs=_outputs(path, model),
             external=external,
+            input_name=value.name,
+            output_names=tuple(output.name for output in model.graph.output),
+            precision=graph_precision(model.graph),
+            quantized=in_8_bits(model),
+            proto=model,
         )
     except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:  # text that is no text, or bytes
         reason = (str(error).strip().splitlines() or ["no protobuf"])[0][:300]  # of a broken file even names may be endless
@@ -147,35 +200,11 @@ def read_model(path: Path) -> ModelFile:
         ) from error
 
 
-def input_name(path: Path) -> str:
-    """What the graph at `path` calls its input."""
-    import onnx
+def graph_precision(graph: "onnx.GraphProto") -> str | None:
+    """Return what the weights of convolutions and products are in, the coarsest of them; None if there are none.
 
-    return graph_inputs(onnx.load(path).graph)[0].name
-
-
-def output_names(path: Path) -> tuple[str, ...]:
-    """What the graph at `path` calls its outputs, in its own order."""
-    import onnx
-
-    return tuple(value.name for value in onnx.load(path).graph.output)
-
-
-def has_8_bits(path: Path) -> bool:
-    """Return whether the graph at `path` may multiply 8-bit numbers; its weights are not read."""
-    import onnx
-
-    return in_8_bits(onnx.load(path, load_external_data=False))
-
-
-def precision(path: Path) -> str | None:
-    """What the graph at `path` has the weights of its convolutions and products in, the coarsest of them; None if not told.
-
-    A weight that a DequantizeLinear gives is as that finds it; an operator that itself multiplies 8-bit numbers is "int8".
+    A weight that a DequantizeLinear gives counts as what that reads; an operator that itself multiplies 8-bit numbers is "int8".
     """
-    import onnx
-
-    graph = onnx.load(path, load_external_data=False).graph
     if any(node.op_type in FORMS for node in graph.node):
         return "int8"
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}

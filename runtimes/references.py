@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import Golden, golden_images, read_tensors
 from nin_onnx.runtimes.model import ModelFile
-from nin_onnx.runtimes.parity import TOLERANCES, compare
+from nin_onnx.runtimes.options import EvalOptions
+from nin_onnx.runtimes.parity import TOLERANCES, allowed, compare
+from nin_onnx.runtimes.workers.job import Feed
+from nin_onnx.runtimes.workers.run import run_runtime
 
-__all__ = ["EXACT", "REFERENCES", "agreement", "inputs", "stored"]
+__all__ = ["EXACT", "REFERENCES", "agreed", "agreement", "inputs", "stored"]
 
 REFERENCES = ("onnxruntime", "reference", "openvino", "tract")
 """Runtimes that share no code, the likeliest to be right first: any two that agree are believed."""
@@ -25,8 +29,6 @@ LARGEST = 2**28
 
 def stored(model: ModelFile) -> Golden | None:
     """The vectors beside a foreign model, as the ONNX model zoo lays them; None where there are none, or not of its shapes."""
-    import onnx
-
     tensors = read_tensors(model.path.parent)
     _, images = tensors.get("input_0", ("", np.empty(0)))
     if "input_1" in tensors or images.dtype != model.input_type or not _fits(images.shape[1:], model.input[1:]):
@@ -35,7 +37,7 @@ def stored(model: ModelFile) -> Golden | None:
     if rows == 0 or rows % (model.fixed_batch or 1):
         return None
     outputs = {}
-    for number, output in enumerate(onnx.load(model.path, load_external_data=False).graph.output):
+    for number, output in enumerate(model.graph.output):
         sides = output.type.tensor_type.shape.dim
         _, array = tensors.get(f"output_{number}", ("", np.empty(0)))
         if output.name not in model.outputs:
@@ -81,6 +83,30 @@ def inputs(model: ModelFile, size: tuple[int, ...] | None = None) -> NDArray[Any
     if model.input_type == "uint8":
         noise = np.clip(noise * 64 + 128, 0, 255).round()
     return noise.astype(model.input_type)
+
+
+def agreed(model: ModelFile, options: EvalOptions, folder: Path) -> tuple[Golden, tuple[str, str], str | None]:
+    """Return golden vectors for a model that has none next to it, from two runtimes that agree, and the problem if none do.
+
+    Raises `ModelError` if fewer than two of them run.
+    """
+    folder.mkdir()
+    images = inputs(model, options.dataset.images.shape[1:] if options.dataset else None)
+    np.save(folder / "golden.npy", images, allow_pickle=False)
+    feeds = {"golden": Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)}
+    tolerance = allowed(None, model.precision)
+    decides = EXACT if model.quantized else None
+    answers: dict[str, Mapping[str, NDArray[Any]]] = {}
+    for name in REFERENCES:
+        result = run_runtime(name, model, feeds, folder / name, options)
+        if result.outcome == "done" and set(model.outputs) <= result.feeds["golden"].arrays.keys():
+            answers[name] = result.feeds["golden"].arrays
+            if len(answers) < 2:
+                continue
+            golden, pair, problem = agreement(images, answers, tolerance, decides)
+            if problem is None:
+                return golden, pair, None
+    return agreement(images, answers, tolerance, decides)
 
 
 def agreement(

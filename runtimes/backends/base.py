@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 
 __all__ = ["Runtime", "RuntimeInfo", "Unusable", "need"]
 
@@ -38,7 +37,7 @@ class RuntimeInfo:
     version: str | None = None
     device: str | None = None
     precision: str | None = None
-    """What its arithmetic was done in: a key of `nin_onnx.runtimes.parity.TOLERANCES`."""
+    """What its arithmetic was done in: a key of `nin_onnx.precision.PRECISIONS`."""
     threads: int | None = None
     providers: tuple[str, ...] | None = None
     assignment: Mapping[str, Mapping[str, int]] | None = None
@@ -67,8 +66,6 @@ class Runtime(ABC):
     """What Python imports it as, where that is not the name of the package."""
     images: ClassVar[int | None] = None
     """How many images of a data set it does unless told otherwise; None for all."""
-    by_default: ClassVar[bool] = True
-    """Whether it runs where no runtime is named."""
 
     @classmethod
     @abstractmethod
@@ -95,7 +92,7 @@ class Runtime(ABC):
         """Raise `Unusable` where it cannot run `model`."""
 
     @abstractmethod
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         """Make ready to run; raise `Unusable` where what would run is not what this runtime stands for."""
 
     @abstractmethod

@@ -8,6 +8,7 @@ from nin_onnx.runtimes.backends.base import Unusable
 from nin_onnx.runtimes.backends.javascript_host import JAVASCRIPT, JavaScriptHost
 from nin_onnx.runtimes.backends.npm import need_npm, place
 from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["Chromium"]
 
@@ -30,9 +31,9 @@ class Chromium(OnnxRuntimeWeb):
         if browser() is None:
             raise Unusable("no Chromium or Chrome on this machine", "sudo apt-get install chromium")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         self._model = model
-        self._peer = JavaScriptHost(model, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
+        self._peer = JavaScriptHost(model.path, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
         here = Path.cwd()  # the worker's own folder: profile and temporary files vanish with it
         start = here / "start.html"  # not the address itself: every user of the machine can read a command line
         start.write_text(f'<meta http-equiv="refresh" content="0; url={self._peer.home}/browser.html">', encoding="utf-8")

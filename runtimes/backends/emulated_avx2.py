@@ -1,7 +1,6 @@
 """An x86 processor with AVX2 and without VNNI, emulated in NumPy: what products of 8-bit numbers come to there."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from nin_onnx.eight_bits import bounds
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable
-from nin_onnx.runtimes.model import ModelFile, has_8_bits, input_name, precision
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 
 __all__ = ["MOVED", "EmulatedAvx2"]
 
@@ -22,7 +21,6 @@ class EmulatedAvx2(Runtime):
 
     package = "onnx"
     images = 1_000
-    by_default = False
 
     @classmethod
     def check(cls) -> None:
@@ -30,20 +28,19 @@ class EmulatedAvx2(Runtime):
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:
-        import onnx
 
-        if not has_8_bits(model.path) or not bounds(onnx.load(model.path)):
+        if not model.quantized or not bounds(model.with_weights()):
             raise Unusable("the graph multiplies no 8-bit numbers, so there is nothing to emulate")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         del threads  # NumPy's linear algebra takes its own
         import onnx
 
         from nin_onnx.eight_bits.emulation import Emulator
 
         self._model = model
-        self._input = input_name(model)
-        self._emulator = Emulator(onnx.load(model))
+        self._input = model.input
+        self._emulator = Emulator(onnx.load(model.path))
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         outputs = self._emulator.run({self._input: images})
@@ -53,5 +50,5 @@ class EmulatedAvx2(Runtime):
         import onnx
 
         return RuntimeInfo(
-            package=self.package, version=onnx.__version__, device="AVX2, emulated", precision=precision(self._model)
+            package=self.package, version=onnx.__version__, device="AVX2, emulated", precision=self._model.precision
         )

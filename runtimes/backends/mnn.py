@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable, need
-from nin_onnx.runtimes.model import ModelFile, input_name, output_names, precision
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 
 __all__ = ["Mnn"]
 
@@ -24,20 +24,20 @@ class Mnn(Runtime):
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:
-        if precision(model.path) == "int8":
+        if model.precision == "int8":
             raise Unusable("MNN's converter loses outputs of a quantized graph")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         import _tools  # what the console command `mnnconvert` calls, which itself installs packages and reports to its makers
         from MNN import nn
 
         converted = Path("converted.mnn").absolute()
-        options = ["-f", "ONNX", "--modelFile", str(model), "--MNNModel", str(converted), "--bizCode", "nin-onnx"]
+        options = ["-f", "ONNX", "--modelFile", str(model.path), "--MNNModel", str(converted), "--bizCode", "nin-onnx"]
         if not _tools.mnnconvert(["mnnconvert", *options]) or not converted.exists():
             raise RuntimeError("MNN's converter cannot read the model")
-        self._outputs = output_names(model)
+        self._outputs = model.outputs
         manager = nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "high"},))
-        self._module = nn.load_module_from_file(str(converted), [input_name(model)], list(self._outputs), runtime_manager=manager)
+        self._module = nn.load_module_from_file(str(converted), [model.input], list(self._outputs), runtime_manager=manager)
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         from MNN import expr

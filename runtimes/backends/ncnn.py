@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nin_onnx.card import read_card
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable, need
-from nin_onnx.runtimes.model import ModelFile, input_name, output_names, precision
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 from nin_onnx.variants import float_input, planar
 
 __all__ = ["Ncnn"]
@@ -33,14 +33,14 @@ class Ncnn(Runtime):
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:
-        if (found := precision(model.path)) in ("fp16", "int8"):
+        if (found := model.precision) in ("fp16", "int8"):
             raise Unusable(f"ncnn's converter reads no graph in {found}")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # where others compute too, threads that spin take it all
         import ncnn
 
-        self._outputs = output_names(model)
+        self._outputs = model.outputs
         parameters, weights = convert(model, Path.cwd())
         self._network = ncnn.Net()
         self._network.opt.num_threads = threads
@@ -82,12 +82,12 @@ class Ncnn(Runtime):
         )
 
 
-def convert(model: Path, folder: Path) -> tuple[Path, Path]:
+def convert(model: GraphInfo, folder: Path) -> tuple[Path, Path]:
     """ncnn's two files for `model`, made in `folder`."""
     import onnx
 
-    graph = onnx.load(model)
-    (images,) = (value for value in graph.graph.input if value.name == input_name(model))
+    graph = onnx.load(model.path)
+    (images,) = (value for value in graph.graph.input if value.name == model.input)
     if images.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         try:
             graph = float_input(graph)

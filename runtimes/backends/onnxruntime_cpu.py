@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, need
-from nin_onnx.runtimes.model import precision
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["OnnxRuntime", "clash", "packages"]
 
@@ -54,7 +53,7 @@ class OnnxRuntime(Runtime):
     def check(cls) -> None:
         need("onnxruntime", "cpu")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()  # for Windows; elsewhere that would be too late, see process.py
@@ -62,7 +61,7 @@ class OnnxRuntime(Runtime):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=[(self.provider, self.options)])
+        self._session = onnxruntime.InferenceSession(str(model.path), options, providers=[(self.provider, self.options)])
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 
@@ -76,7 +75,7 @@ class OnnxRuntime(Runtime):
             package=" + ".join(packages()) or None,
             version=onnxruntime.__version__,
             device="cpu",
-            precision=precision(self._model),  # this provider computes in the types of the graph, and nothing else was asked for
+            precision=self._model.precision,  # this provider computes in the types of the graph, and nothing else was asked for
             threads=self._session.get_session_options().intra_op_num_threads,
             providers=tuple(self._session.get_providers()),
             assignment=self.assignment(),

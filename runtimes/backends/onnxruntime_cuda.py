@@ -7,10 +7,10 @@ import ctypes
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from nin_onnx.runtimes.backends.base import RuntimeInfo, Unusable
 from nin_onnx.runtimes.backends.onnxruntime_cpu import OnnxRuntime, clash, packages
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["OnnxRuntimeCuda"]
 
@@ -36,7 +36,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         if several := clash(found, "gpu"):
             raise Unusable(*several)
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         import onnxruntime
 
         if hasattr(onnxruntime, "preload_dlls"):  # finds the CUDA and cuDNN that pip installed

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable
 from nin_onnx.runtimes.backends.javascript_host import JAVASCRIPT, JavaScriptHost
 from nin_onnx.runtimes.backends.npm import need_npm, place
-from nin_onnx.runtimes.model import ModelFile, precision
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 
 __all__ = ["OnnxRuntimeNode", "OnnxRuntimeWeb"]
 
@@ -40,9 +39,9 @@ class OnnxRuntimeNode(Runtime):
         if model.external:
             raise Unusable("the model keeps weights in other files, and is handed over as one")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         self._model = model
-        self._peer = JavaScriptHost(model, threads, {})
+        self._peer = JavaScriptHost(model.path, threads, {})
         command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), str(place(self.package)), self.provider]
         self._told = self._peer.start(command, os.environ | {"NIN_ONNX_HOME": self._peer.home})
 
@@ -54,7 +53,7 @@ class OnnxRuntimeNode(Runtime):
             package=self.package,
             version=self._told["versions"][self.edition],
             device="cpu",
-            precision=precision(self._model),  # these providers compute in the types of the graph, and nothing else was asked for
+            precision=self._model.precision,  # these providers compute in the types of the graph, and nothing else was asked for
             threads=self._told.get("threads"),
             providers=(self._told["provider"],),
             instructions=self.instructions,

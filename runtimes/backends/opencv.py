@@ -1,12 +1,12 @@
 """OpenCV's DNN module on the CPU, with the engine that it takes unless told otherwise."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, need
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["OpenCv"]
 
@@ -21,11 +21,11 @@ class OpenCv(Runtime):
     def check(cls) -> None:
         need("opencv-python-headless", "runtimes", cls.module)
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         import cv2
 
         cv2.setNumThreads(threads)
-        self._network = cv2.dnn.readNetFromONNX(str(model))
+        self._network = cv2.dnn.readNetFromONNX(str(model.path))
         self._network.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         self._outputs = self._network.getUnconnectedOutLayersNames()
 

@@ -3,12 +3,12 @@
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable, need
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["OpenVino", "OpenVinoBf16"]
 
@@ -28,13 +28,13 @@ class OpenVino(Runtime):
     def check(cls) -> None:
         need("openvino", "runtimes")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         # To import OpenVINO is to report to its makers, but for where this package is absent, which they provide for.
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
         options = {"INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads}
-        self._compiled = openvino.Core().compile_model(str(model), "CPU", options)
+        self._compiled = openvino.Core().compile_model(str(model.path), "CPU", options)
         found = self.computed_in()
         self._quantized = bool(found & QUANTIZED)
         if not found or not found <= {self.precision} | QUANTIZED:  # what it was asked for is a hint, and may be passed over
@@ -73,4 +73,3 @@ class OpenVinoBf16(OpenVino):
     """What OpenVINO does unless told otherwise where the processor has AMX or AVX512-BF16."""
 
     precision = "bf16"
-    by_default = False

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable, need
-from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 
 __all__ = ["PyTorch"]
 
@@ -33,13 +33,13 @@ class PyTorch(Runtime):
         if hashlib.sha256(weights.read_bytes()).hexdigest() != model.card.weights:
             raise Unusable(f"the model was not exported from the '{weights.name}' beside it: the card has another SHA-256")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         import torch
 
         from nin_onnx.train.checkpoint import load_classifier
 
         torch.set_num_threads(threads)
-        self._classifier, _ = load_classifier(_weights(model))
+        self._classifier, _ = load_classifier(_weights(model.path))
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         import torch

@@ -1,14 +1,13 @@
 """ONNX's reference evaluator: every operator as the specification words it, in NumPy; right rather than fast."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nin_onnx.evaluator import evaluator
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo
-from nin_onnx.runtimes.model import input_name, precision
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["Reference"]
 
@@ -23,13 +22,13 @@ class Reference(Runtime):
     def check(cls) -> None:
         """It is part of `onnx`, which nin-onnx always brings."""
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         del threads  # NumPy's linear algebra takes its own
         import onnx
 
         self._model = model
-        self._input = input_name(model)
-        self._evaluator = evaluator(onnx.load(model))
+        self._input = model.input
+        self._evaluator = evaluator(onnx.load(model.path))
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         names = self._evaluator.output_names
@@ -38,4 +37,4 @@ class Reference(Runtime):
     def facts(self) -> RuntimeInfo:
         import onnx
 
-        return RuntimeInfo(package=self.package, version=onnx.__version__, device="cpu", precision=precision(self._model))
+        return RuntimeInfo(package=self.package, version=onnx.__version__, device="cpu", precision=self._model.precision)

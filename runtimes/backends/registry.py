@@ -6,7 +6,7 @@ from typing import cast
 from nin_onnx.errors import UnknownNameError
 from nin_onnx.runtimes.backends.base import Runtime
 
-__all__ = ["RUNTIMES", "full_name", "import_runtime", "runtime"]
+__all__ = ["ON_REQUEST", "RUNTIMES", "full_name", "import_runtime", "runtime"]
 
 RUNTIMES = {
     "pytorch": "nin_onnx.runtimes.backends.pytorch:PyTorch",
@@ -25,6 +25,8 @@ RUNTIMES = {
     "emulated-avx2": "nin_onnx.runtimes.backends.emulated_avx2:EmulatedAvx2",
 }
 """Name -> module:class. The first is what the others' label changes are counted against, where it runs."""
+ON_REQUEST = ("openvino-bf16", "emulated-avx2")
+"""Those that run only if they are named."""
 SHORT = {"cuda": "onnxruntime-cuda", "node": "onnxruntime-node", "web": "onnxruntime-web"}
 """What a name may be shortened to."""
 

@@ -3,13 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime, RuntimeInfo, Unusable, need
-from nin_onnx.runtimes.model import ModelFile, output_names, precision
+from nin_onnx.runtimes.model import GraphInfo, ModelFile
 
 __all__ = ["Tract"]
 
@@ -27,15 +26,15 @@ class Tract(Runtime):
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:
-        if precision(model.path) == "fp16":
+        if model.precision == "fp16":
             raise Unusable("tract takes more than a second an image in half precision where the processor has none")
 
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         del threads  # its Python interface has no say in them
         import tract
 
-        self._outputs = output_names(model)  # its own are those of the optimized plan
-        self._plan = tract.onnx().load(model).into_model().into_runnable()
+        self._outputs = model.outputs  # its own are those of the optimized plan
+        self._plan = tract.onnx().load(model.path).into_model().into_runnable()
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         self._last = images

@@ -6,7 +6,8 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from nin_onnx.printable import printable
-from nin_onnx.runtimes.report import Report, Row, processors
+from nin_onnx.runtimes.report import Report, processors
+from nin_onnx.runtimes.rows import Row
 
 __all__ = ["Case", "cases", "junit"]
 
@@ -21,9 +22,9 @@ class Case:
     message: str = ""
 
 
-def junit(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
-    """The whole file; what `Report.unmet` says of accuracy is a failed case of its own."""
-    found = list(cases(report, require_reproduced=require_reproduced, max_error=max_error))
+def junit(report: Report) -> str:
+    """Return the whole file; each criterion that is unmet is a failed case of its own."""
+    found = list(cases(report))
     counts = {f"{state}s" if state != "skipped" else state: sum(case.state == state for case in found) for state in STATES}
     numbers = {"tests": str(len(found)), **{name: str(count) for name, count in counts.items()}}
     suites = ElementTree.Element("testsuites", numbers)
@@ -44,14 +45,13 @@ def junit(report: Report, *, require_reproduced: bool = False, max_error: float 
 STATES = ("failure", "error", "skipped")
 
 
-def cases(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> Iterator[Case]:
-    """What was checked, runtime by runtime."""
+def cases(report: Report) -> Iterator[Case]:
+    """Yield what was checked, runtime by runtime, then what is unmet beside that."""
     for row in report.rows:
         yield from _row_cases(row, report)
-    beyond = {*report.unmet(require_reproduced=require_reproduced, max_error=max_error)} - {*report.unmet()}
-    for line in sorted(beyond):
-        runtime, _, message = line.partition(": ")
-        yield Case(runtime if message else "data set", "accuracy", "failure", message or line)
+    for unmet in report.unmet:
+        if unmet.check != "outcome":
+            yield Case(unmet.runtime or "data set", unmet.check, "failure", unmet.message)
 
 
 def _row_cases(row: Row, report: Report) -> Iterator[Case]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import click
 
-from nin_onnx.runtimes.report import Report, Row, processors
+from nin_onnx.runtimes.report import Report, processors
 from nin_onnx.runtimes.reports.speed import speed_notes, speed_table
+from nin_onnx.runtimes.rows import Row
 
 __all__ = ["markdown"]
 
@@ -19,20 +20,18 @@ HEADINGS = (
     "difference",
     "allowed",
     "images",
-    "error, % [95 %]",
-    "changes",
+    "error, % [95 % CI]",
+    "flips",
 )
 
 
-def markdown(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
-    """A heading, a row for each runtime, and below the reasons of those that did not pass."""
-    status = report.exit_status(require_reproduced=require_reproduced, max_error=max_error)
+def markdown(report: Report) -> str:
+    """Return a heading, a row for each runtime, and below the reasons of those that did not pass."""
     name = report.model.card.name if report.model.card else report.model.path.name
-    lines = [f"### {'✅' if status == 0 else '❌'} {_cell(name)} on {len(report.rows)} runtime{'s' * (len(report.rows) > 1)}", ""]
+    lines = [f"### {'✅' if report else '❌'} {_cell(name)} on {len(report.rows)} runtime{'s' * (len(report.rows) > 1)}", ""]
     lines += _table([HEADINGS, *map(_cells, report.rows)])
-    unmet = report.unmet(require_reproduced=require_reproduced, max_error=max_error)
     reasons = [f"- **{row.runtime}**: {_cell(_reason(row))}" for row in report.rows if row.outcome != "pass"]
-    asked = [f"- {_cell(line)}" for line in unmet if line not in report.unmet()]
+    asked = [f"- {_cell(str(unmet))}" for unmet in report.unmet if unmet.check != "outcome"]
     if reasons or asked:
         lines += ["", *reasons, *asked]
     if speed := speed_table(report):
@@ -58,9 +57,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.runtime,
         f"{MARKS[row.outcome]} {row.outcome}",
-        (facts.version or "not told") if facts else "",
-        (facts.device or "not told") if facts else "",
-        (facts.precision or "not told") if facts else "",
+        (facts.version or "unknown") if facts else "",
+        (facts.device or "unknown") if facts else "",
+        (facts.precision or "unknown") if facts else "",
         f"{worst:.1e}" if worst is not None else "",
         f"{parity.tolerance:g}" if parity else "",
         f"{accuracy.images:,}" if accuracy else "",

@@ -12,13 +12,13 @@ from nin_onnx import atomic
 from nin_onnx.golden import Golden
 from nin_onnx.machine import hardware, versions
 from nin_onnx.runtimes.model import ModelFile
-from nin_onnx.runtimes.report import Row
+from nin_onnx.runtimes.rows import Row
 from nin_onnx.runtimes.workers.job import Feed, Result
 
 __all__ = ["write_repro"]
 
 
-def write_repro(target: Path, row: Row, model: ModelFile, golden: Golden, feeds: Mapping[str, Feed], answer: Result) -> None:
+def write_repro(target: Path, row: Row, model: ModelFile, golden: Golden, feeds: Mapping[str, Feed], result: Result) -> None:
     """Write `target`/RUNTIME where the row failed.
 
     model.onnx, and beside it the weights that it keeps in other files
@@ -33,7 +33,7 @@ def write_repro(target: Path, row: Row, model: ModelFile, golden: Golden, feeds:
         for file in model.external:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(model.path.parent / file, folder / file)
-        for name, outputs in answer.feeds.items():
+        for name, outputs in result.feeds.items():
             if name == "dataset":  # whoever has it needs no copy
                 continue
             (folder / name).mkdir()

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from nin_onnx.runtimes.report import LONGEST, Report, Row, Timing
+from nin_onnx.runtimes.report import Report
+from nin_onnx.runtimes.rows import LONGEST, Row, Timing
 
 __all__ = ["speed_notes", "speed_table"]
 
@@ -36,7 +37,7 @@ def _sizes(report: Report) -> list[int]:
 
 def _cells(row: Row, sizes: list[int]) -> list[str]:
     told = row.facts.threads if row.facts else None
-    cells = [row.runtime, "not told" if told is None else str(told)]
+    cells = [row.runtime, "unknown" if told is None else str(told)]
     timings = {timing.batch: timing for timing in row.speed}
     for size in sizes:
         cells += _figures(timings[size]) if size in timings else ["-", ""]

@@ -6,24 +6,24 @@ from textwrap import wrap
 import click
 
 from nin_onnx.printable import printable
-from nin_onnx.runtimes.report import Report, Row, processors
+from nin_onnx.runtimes.report import Report, processors
 from nin_onnx.runtimes.reports.speed import speed_notes, speed_table
+from nin_onnx.runtimes.rows import Row
 
 __all__ = ["table"]
 
 WIDTH = 120
 COLORS = {"pass": "green", "fail": "red", "error": "red", "skipped": "yellow"}
 TEXT = ("runtime", "outcome", "version", "runs on", "difference")  # aligned to the left
-NUMBERS = ("images", "error %", "95 %", "changes", "images/s")  # to the right
+NUMBERS = ("images", "error %", "95 % CI", "flips", "images/s")  # to the right
 
 
-def table(report: Report, *, require_reproduced: bool = False, max_error: float | None = None) -> str:
-    """What was judged, a line for each runtime, and what `Report.exit_status` says of what was asked for.
+def table(report: Report) -> str:
+    """Return what was judged, a line for each runtime, and what is unmet.
 
-    With colors, which `click.echo` takes out where no terminal is.
+    With colors, which `click.echo` removes if its output is not a terminal.
     """
-    unmet = report.unmet(require_reproduced=require_reproduced, max_error=max_error)
-    return "\n".join([*_head(report), "", *_rows(report), "", *_speed(report), *_foot(report, unmet)])
+    return "\n".join([*_head(report), "", *_rows(report), "", *_speed(report), *_foot(report)])
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -100,38 +100,40 @@ def _speed(report: Report) -> Iterator[str]:
 def _cells(row: Row) -> dict[str, str]:
     cells = {"runtime": row.runtime, "outcome": row.outcome}
     if row.facts:
-        cells["version"] = (row.facts.version or "not told").split("+")[0]
-        cells["runs on"] = f"{row.facts.device}, {row.facts.precision or 'not told'}" if row.facts.device else "not told"
+        cells["version"] = (row.facts.version or "unknown").split("+")[0]
+        cells["runs on"] = f"{row.facts.device}, {row.facts.precision or 'unknown'}" if row.facts.device else "unknown"
     if row.parity and row.parity.worst is not None:
         sign = ">" if row.parity.worst > row.parity.tolerance else "<="
         cells["difference"] = f"{row.parity.worst:.1e} {sign} {row.parity.tolerance:g}"
     if row.accuracy:
         cells["images"] = f"{row.accuracy.images:,}"
         cells["error %"] = f"{row.accuracy.error:.2f}"
-        cells["95 %"] = f"{row.accuracy.low:.2f}-{row.accuracy.high:.2f}"
+        cells["95 % CI"] = f"{row.accuracy.low:.2f}-{row.accuracy.high:.2f}"
     if row.label_changes:
-        cells["changes"] = str(row.label_changes.changes)
+        cells["flips"] = str(row.label_changes.changes)
     if row.images_per_second:
         cells["images/s"] = f"{row.images_per_second:,.0f}"
     return cells
 
 
-def _foot(report: Report, unmet: tuple[str, ...]) -> Iterator[str]:
+def _foot(report: Report) -> Iterator[str]:
     """What the columns mean that do not say so themselves, and the outcome."""
     yield click.style("difference: the largest to the golden vectors, over their largest value", dim=True)
     against = next((row.label_changes.against for row in report.rows if row.label_changes), None)
     if report.source and report.source.comparison:
         yield click.style("source: the fp32 graph; b: images that it alone gets right, c: that this one alone does", dim=True)
     if against:
-        yield click.style(f"changes: labels other than those of {against}, on the images that both did", dim=True)
+        yield click.style(f"flips: labels other than those of {against}, on the images that both did", dim=True)
     for note in speed_notes(report):
         yield click.style(note, dim=True)
     passed = sum(row.outcome == "pass" for row in report.rows)
     skipped = sum(row.outcome == "skipped" for row in report.rows)
     if skipped == len(report.rows):
         yield click.style("FAIL: nothing could run", fg="red", bold=True)
-    elif unmet:
-        yield click.style("\n".join(wrap(f"FAIL: {'; '.join(unmet)}", WIDTH, subsequent_indent="      ")), fg="red", bold=True)
+    elif report.unmet:
+        yield click.style(
+            "\n".join(wrap(f"FAIL: {'; '.join(map(str, report.unmet))}", WIDTH, subsequent_indent="      ")), fg="red", bold=True
+        )
     else:
         agreement = f"{passed} runtime{'s' if passed > 1 else ''} gave the network's own answers"
         yield click.style(f"PASS: {agreement}{f'; {skipped} skipped' if skipped else ''}", fg="green", bold=True)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime
-from nin_onnx.runtimes.report import LONGEST
+from nin_onnx.runtimes.rows import LONGEST
 from nin_onnx.runtimes.workers.job import FeedOutputs, Job, Result, read_job, write_result
 from nin_onnx.runtimes.workers.worker import follow, load, outcome
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import RuntimeInfo
+from nin_onnx.runtimes.model import GraphInfo
 
 __all__ = ["Feed", "FeedOutputs", "Job", "Result", "read_job", "read_result", "write_job", "write_result"]
 
@@ -34,7 +35,7 @@ class Job:
 
     runtime: str
     """module:class."""
-    model: str
+    model: GraphInfo
     threads: int
     feeds: Mapping[str, Feed]
 
@@ -63,14 +64,16 @@ class Result:
 
 def write_job(folder: Path, job: Job) -> None:
     """Leave `job` in `folder`."""
-    (folder / JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+    (folder / JOB).write_text(json.dumps(asdict(job), default=str), encoding="utf-8")
 
 
 def read_job(folder: Path) -> Job:
     """The job that lies in `folder`."""
     values = json.loads((folder / JOB).read_text(encoding="utf-8"))
     feeds = {name: Feed(**feed) for name, feed in values.pop("feeds").items()}
-    return Job(**values, feeds=feeds)
+    model = values.pop("model")
+    info = GraphInfo(Path(model["path"]), model["input"], tuple(model["outputs"]), model["precision"])
+    return Job(**values, model=info, feeds=feeds)
 
 
 def write_result(folder: Path, answer: Result) -> None:

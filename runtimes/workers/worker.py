@@ -43,7 +43,7 @@ def load(job: Job) -> Runtime:
     kind = import_runtime(job.runtime)
     kind.check()  # once more: this Python may be another
     runtime = kind()
-    runtime.load(Path(job.model), job.threads)
+    runtime.load(job.model, job.threads)
     return runtime
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nin_onnx.errors import ExportError, RunError
 from nin_onnx.export import Export, export_run
 from nin_onnx.golden import golden_images
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.train.checkpoint import load_classifier
 
 
@@ -47,7 +47,7 @@ def test_it_answers_images_of_any_size_as_pytorch_does_in_float64(size: tuple[in
 
 
 def test_eval_passes_on_runtimes_that_like_to_know_sizes(free: Export) -> None:
-    report = evaluate(free.model, runtimes=["onnxruntime", "opencv", "tract", "ncnn"])
+    report = evaluate(free.model, EvalOptions(runtimes=["onnxruntime", "opencv", "tract", "ncnn"]))
     outcomes = {row.runtime: (row.outcome, row.reason) for row in report.rows}
     assert outcomes == dict.fromkeys(outcomes, ("pass", None))
 

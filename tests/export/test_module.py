@@ -18,7 +18,7 @@ from nin_onnx.card import read_card
 from nin_onnx.errors import ExportError, ModelError, NinOnnxError, RunError
 from nin_onnx.export import Export, export
 from nin_onnx.golden import read_golden
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 
 LABELS = ("ant", "bee", "cat", "dog", "elk")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -141,7 +141,7 @@ def test_the_graph_takes_raw_pixels_and_answers_as_the_module_does_on_prepared_o
 
 
 def test_eval_passes_on_what_was_exported(own: Export) -> None:
-    report = evaluate(own.model, runtimes=["onnxruntime", "reference", "pytorch"])
+    report = evaluate(own.model, EvalOptions(runtimes=["onnxruntime", "reference", "pytorch"]))
     assert {row.runtime: row.outcome for row in report.rows} == {
         "onnxruntime": "pass",
         "reference": "pass",

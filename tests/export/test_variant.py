@@ -24,7 +24,7 @@ from nin_onnx.export import Export, export_run, exporter, variant
 from nin_onnx.export import calibration as material
 from nin_onnx.golden import read_golden
 from nin_onnx.machine import instructions
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.train.checkpoint import load_classifier, save_classifier
 from nin_onnx.variants import FLOAT_INPUT, UINT8_INPUT, planar
 
@@ -166,7 +166,9 @@ def test_a_variant_with_float_input_gives_the_golden_answers_of_the_other(export
 @pytest.mark.parametrize("name", ["int8-float32-input", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[:-1])])
 def test_eval_passes_a_variant_on_runtimes_that_share_no_code(name: str, exported_variants: Export, known: Dataset) -> None:
     path = exported_variants.model.parent / name / "model.onnx"
-    report = evaluate(path, runtimes=["onnxruntime", "openvino", "reference"], dataset=replace(known, split="test"), threads=1)
+    report = evaluate(
+        path, EvalOptions(runtimes=["onnxruntime", "openvino", "reference"], dataset=replace(known, split="test"), threads=1)
+    )
     assert {row.runtime: (row.outcome, row.reason) for row in report.rows} == dict.fromkeys(
         ("onnxruntime", "openvino", "reference"), ("pass", None)
     )

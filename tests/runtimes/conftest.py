@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.card import Card, write_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
-from nin_onnx.runtimes import Report, evaluate
+from nin_onnx.runtimes import EvalOptions, Report, evaluate
 from nin_onnx.runtimes.backends.registry import RUNTIMES
 
 HEIGHT, WIDTH, CHANNELS, CLASSES = 8, 6, 3, 4
@@ -144,6 +144,6 @@ def report_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]
         folder = tmp_path_factory.mktemp("report")
         with pytest.MonkeyPatch.context() as patch:
             names = ["onnxruntime", *map(registering(patch, folder), kinds)]
-            return evaluate(write(folder), runtimes=names, **how)
+            return evaluate(write(folder), EvalOptions(runtimes=names, **how))
 
     return make

@@ -20,6 +20,7 @@ from nin_onnx.runtimes.backends.base import RuntimeInfo, Unusable
 from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
 from nin_onnx.runtimes.backends.openvino import OpenVino, OpenVinoBf16
 from nin_onnx.runtimes.backends.reference import Reference
+from nin_onnx.runtimes.model import GraphInfo
 
 IDS = "MADE_UP_IDS"
 """Environment variable with the path of that file."""
@@ -54,31 +55,31 @@ class Segfaults(Healthy):
 
 
 class Hangs(Healthy):
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         start_child()
         time.sleep(600)
 
 
 class LeavesChild(Healthy):
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         start_child()
         super().load(model, threads)
 
 
 class RaisesOnLoad(Healthy):
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         raise RuntimeError("no such operator: NonMaxSuppression\nat line 1")
 
 
 class Old(Healthy):
-    def load(self, model: Path, threads: int) -> None:
-        opset = onnx.load(model).opset_import[0].version
+    def load(self, model: GraphInfo, threads: int) -> None:
+        opset = onnx.load(model.path).opset_import[0].version
         raise RuntimeError(f"opset {opset} is too new, at most 9 is known")
 
 
 class NamesTheModel(Healthy):
-    def load(self, model: Path, threads: int) -> None:
-        raise OSError(f"cannot load {model}")
+    def load(self, model: GraphInfo, threads: int) -> None:
+        raise OSError(f"cannot load {model.path}")
 
 
 class RaisesOnRun(Healthy):
@@ -208,7 +209,7 @@ class AllocatesUntilKilled(Healthy):
 
 
 class HoldsMuchMemory(Healthy):
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         super().load(model, threads)
         code = "import sys; block = b'x' * 400_000_000; print(flush=True); sys.stdin.read()"
         child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -219,10 +220,10 @@ class HoldsMuchMemory(Healthy):
 
 
 class ServesNoModel(OnnxRuntimeWeb):
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         broken = Path("broken.onnx").absolute()
         broken.write_bytes(b"no protobuf at all")
-        super().load(broken, threads)
+        super().load(replace(model, path=broken), threads)
 
 
 class WrongInOneRow(Healthy):
@@ -245,7 +246,7 @@ class UsesItsMemoryAgain(Healthy):
 
 
 class IsNotWhatWasAskedFor(Healthy):
-    def load(self, model: Path, threads: int) -> None:
+    def load(self, model: GraphInfo, threads: int) -> None:
         raise Unusable("fell back to an abacus", "pip install abacus-gpu")
 
 
@@ -365,13 +366,13 @@ class CompilesInPartToBf16(OpenVino):
 class EmulatesBf16(Healthy):
     """Weights rounded to the 8 significant bits of bfloat16, as OpenVINO has them on processors that multiply in it."""
 
-    def load(self, model: Path, threads: int) -> None:
-        graph = onnx.load(model)
+    def load(self, model: GraphInfo, threads: int) -> None:
+        graph = onnx.load(model.path)
         for tensor in graph.graph.initializer:
             value = onnx.numpy_helper.to_array(tensor).astype(ml_dtypes.bfloat16).astype(np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
         onnx.save(graph, "bf16.onnx")
-        super().load(Path("bf16.onnx"), threads)
+        super().load(replace(model, path=Path("bf16.onnx")), threads)
 
     def facts(self) -> RuntimeInfo:
         return replace(super().facts(), precision="bf16")

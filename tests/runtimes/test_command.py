@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from nin_onnx.cli import cli
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 
 Writer = Callable[..., Path]
 
@@ -29,7 +29,7 @@ def test_a_limit_that_nothing_exceeds_is_wrong_usage(option: str, value: str) ->
 
 
 def test_a_tolerance_of_zero_is_not_taken_for_none(tiny_model: Writer) -> None:
-    (row,) = evaluate(tiny_model(), runtimes=["reference"], tolerance=0.0).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["reference"], tolerance=0.0)).rows
     assert row.parity
     assert (row.outcome, row.parity.tolerance) == ("fail", 0.0)
 

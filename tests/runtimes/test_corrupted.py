@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import FOLDER, read_golden
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.model import read_model
 
 Writer = Callable[..., Path]
@@ -93,7 +93,7 @@ def test_an_input_too_large_to_be_tried_is_refused_before_it_is_made(tiny_model:
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**40
     onnx.save(model, path)
     with pytest.raises(ModelError, match=r"takes 4 × 1099511627776 × 6 × 3 values at once"):
-        evaluate(path, runtimes=["reference"])
+        evaluate(path, EvalOptions(runtimes=["reference"]))
 
 
 @pytest.mark.slow

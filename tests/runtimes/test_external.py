@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ModelError
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.external import external_files
 from nin_onnx.runtimes.model import read_model
 
@@ -38,19 +38,19 @@ def test_size_and_hash_count_both_files(model: Path) -> None:
 def test_it_runs_wherever_eval_is_started(model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     names = ["onnxruntime", "openvino", "opencv", "tract", "ncnn", "mnn", "reference"]
-    rows = evaluate(model.relative_to(tmp_path), runtimes=names).rows
+    rows = evaluate(model.relative_to(tmp_path), EvalOptions(runtimes=names)).rows
     assert [(row.outcome, row.reason) for row in rows] == [("pass", None)] * len(names)
 
 
 def test_whoever_is_handed_one_file_says_so(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nin_onnx.runtimes.backends.onnxruntime_node.need_npm", lambda package: None)
-    (row,) = evaluate(model, runtimes=["onnxruntime-node"]).rows
+    (row,) = evaluate(model, EvalOptions(runtimes=["onnxruntime-node"])).rows
     assert (row.outcome, row.reason) == ("skipped", "the model keeps weights in other files, and is handed over as one")
 
 
 def test_a_failure_is_copied_with_them_and_its_node_is_found(model: Path, made_up: Callable[[str], str], tmp_path: Path) -> None:
     name = made_up("WrongInOneRow")
-    (row,) = evaluate(model, runtimes=[name], repro=tmp_path / "repro").rows
+    (row,) = evaluate(model, EvalOptions(runtimes=[name], repro=tmp_path / "repro")).rows
     assert row.first_difference == "logits (Flatten)"
     onnx.checker.check_model(str(tmp_path / "repro" / name / "model.onnx"))
     copied = onnx.load(tmp_path / "repro" / name / "model.onnx")

@@ -14,8 +14,8 @@ import pytest
 
 import nin_onnx
 from nin_onnx.data.dataset import Dataset
-from nin_onnx.runtimes import Report, evaluate
-from nin_onnx.runtimes.report import Row
+from nin_onnx.runtimes import EvalOptions, Report, evaluate
+from nin_onnx.runtimes.rows import Row
 
 Writer = Callable[..., Path]
 Data = Callable[..., Dataset]
@@ -97,13 +97,14 @@ def test_every_fault_has_its_outcome_and_touches_nothing_else(
     tiny_model: Writer, tiny_data: Data, made_up: Register, temporary: Path, tmp_path: Path
 ) -> None:
     report = evaluate(
-        tiny_model(), runtimes=["onnxruntime", *map(made_up, FAULTS), "reference"], dataset=tiny_data(20), batch=12, time_limit=10
+        tiny_model(),
+        EvalOptions(runtimes=["onnxruntime", *map(made_up, FAULTS), "reference"], dataset=tiny_data(20), batch=12, time_limit=10),
     )
     rows = {row.runtime: row for row in report.rows}
     outcomes = {name: (rows[name].outcome, rows[name].reason) for name in FAULTS}
     shortened = {name: (outcome, reason and reason[: len(FAULTS[name][1] or "")]) for name, (outcome, reason) in outcomes.items()}
     assert shortened == FAULTS
-    assert {name: alone(report, row).exit_status() for name, row in rows.items() if name in FAULTS} == {
+    assert {name: alone(report, row).exit_status for name, row in rows.items() if name in FAULTS} == {
         name: STATUS[outcome] for name, (outcome, _) in FAULTS.items()
     }
     assert all("\n" not in (row.reason or "") for row in report.rows)
@@ -134,20 +135,22 @@ def test_whoever_falls_in_its_turn_is_an_error_and_leaves_the_others_whole(
     temporary: Path,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("nin_onnx.runtimes.bench.ROUNDS", 2)
-    report = evaluate(tiny_model(), runtimes=["onnxruntime", *map(made_up, falls), "reference"], speed=True, time_limit=9)
+    monkeypatch.setattr("nin_onnx.runtimes.workers.bench.ROUNDS", 2)
+    report = evaluate(
+        tiny_model(), EvalOptions(runtimes=["onnxruntime", *map(made_up, falls), "reference"], bench=True, time_limit=9)
+    )
     first, *fallen, last = report.rows
     assert {row.runtime: row.reason and row.reason[: len(falls[row.runtime])] for row in fallen} == falls
     assert [(row.outcome, row.speed) for row in fallen] == [("error", ())] * len(falls)
     assert [(row.outcome, len(row.speed)) for row in (first, last)] == [("pass", 3)] * 2
-    assert report.exit_status() == 1
+    assert report.exit_status == 1
     assert all_end(noted(tmp_path / "ids", at_least=2 * len(falls)))
     assert list(temporary.iterdir()) == []
 
 
 def test_a_runtime_that_hangs_is_ended_within_five_seconds_of_its_time_limit(tiny_model: Writer, made_up: Register) -> None:
     start = time.monotonic()
-    report = evaluate(tiny_model(), runtimes=[made_up("Hangs")], time_limit=2)
+    report = evaluate(tiny_model(), EvalOptions(runtimes=[made_up("Hangs")], time_limit=2))
     assert report.rows[0].reason == "stopped at the time limit of 2 s"
     assert 2 < time.monotonic() - start < 7
 
@@ -177,12 +180,12 @@ def group(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_runtime_that_allocates_until_the_system_kills_it_is_an_error(
     tiny_model: Writer, made_up: Register, temporary: Path, tmp_path: Path
 ) -> None:
-    report = evaluate(tiny_model(), runtimes=[made_up("AllocatesUntilKilled"), "reference"])
+    report = evaluate(tiny_model(), EvalOptions(runtimes=[made_up("AllocatesUntilKilled"), "reference"]))
     assert [(row.outcome, row.reason) for row in report.rows] == [
         ("error", "killed by SIGKILL, perhaps for want of memory"),
         ("pass", None),
     ]
-    assert report.exit_status() == 1
+    assert report.exit_status == 1
     assert all_end(noted(tmp_path / "ids", at_least=1))
     assert list(temporary.iterdir()) == []
 
@@ -194,9 +197,9 @@ def alone(report: Report, row: Row) -> Report:
 EVALUATE = """
 import sys
 from pathlib import Path
-from nin_onnx.runtimes import RUNTIMES, evaluate
+from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate
 RUNTIMES["Hangs"] = "made_up:Hangs"
-evaluate(Path(sys.argv[1]), runtimes=["Hangs"])
+evaluate(Path(sys.argv[1]), EvalOptions(runtimes=["Hangs"]))
 """
 
 

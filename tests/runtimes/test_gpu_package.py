@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nin_onnx.runtimes import RUNTIMES, evaluate
+from nin_onnx.runtimes import RUNTIMES, Criteria, EvalOptions, evaluate
 from nin_onnx.runtimes.backends.onnxruntime_cuda import OnnxRuntimeCuda, has_gpu
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
@@ -40,12 +40,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_gpu_it_is_skipped_and_where_required_that_is_a_failure(tiny_model: Callable[..., Path], python: Path) -> None:
-    report = evaluate(tiny_model(), runtimes=["reference"], require=["cuda"], interpreters={"cuda": python})
+    report = evaluate(
+        tiny_model(), EvalOptions(runtimes=["reference"], interpreters={"cuda": python}, criteria=Criteria(required=("cuda",)))
+    )
     assert [(row.runtime, row.outcome, row.reason) for row in report.rows] == [
         ("reference", "pass", None),
         ("onnxruntime-cuda", "skipped", "no NVIDIA GPU on this machine"),
     ]
-    assert report.exit_status() == 1
+    assert report.exit_status == 1
 
 
 def test_where_it_falls_back_to_the_cpu_without_a_word_it_is_skipped(
@@ -55,7 +57,7 @@ def test_where_it_falls_back_to_the_cpu_without_a_word_it_is_skipped(
     monkeypatch.setattr(
         "nin_onnx.runtimes.workers.run.runtime", lambda name: OnnxRuntimeCuda
     )  # this Python has no module `fallen`
-    (row,) = evaluate(tiny_model(), runtimes=["onnxruntime-cuda"], interpreters={"cuda": python}).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime-cuda"], interpreters={"cuda": python})).rows
     assert row.outcome == "skipped"
     assert row.reason
     assert row.reason.startswith("ONNX Runtime fell back to CPUExecutionProvider")

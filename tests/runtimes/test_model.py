@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.data.dataset import Dataset
+from nin_onnx.eight_bits.qdq import in_8_bits
 from nin_onnx.errors import ModelError
-from nin_onnx.runtimes import evaluate
-from nin_onnx.runtimes.model import has_8_bits, precision, read_model
+from nin_onnx.runtimes import EvalOptions, evaluate
+from nin_onnx.runtimes.model import graph_precision, read_model
 
 Writer = Callable[..., Path]
 Data = Callable[..., Dataset]
@@ -183,7 +184,7 @@ def test_a_model_that_gives_no_floating_point_numbers_is_told_what_it_gives(tmp_
     label = helper.make_tensor_value_info("label", TensorProto.INT64, ["N"])
     onnx.save(helper.make_model(helper.make_graph([node], "labels", [scores], [label])), tmp_path / "labels.onnx")
     with pytest.raises(ModelError, match=r"labels\.onnx' should give an array of floating.*, it gives 'label: int64 \[N\]'"):
-        evaluate(tmp_path / "labels.onnx", runtimes=["onnxruntime"])
+        evaluate(tmp_path / "labels.onnx", EvalOptions(runtimes=["onnxruntime"]))
 
 
 def products(folder: Path, *kinds: type, constant: bool = False) -> Path:
@@ -210,7 +211,7 @@ def products(folder: Path, *kinds: type, constant: bool = False) -> Path:
 def test_the_precision_of_a_graph_is_the_coarsest_of_its_weights(
     tmp_path: Path, kinds: tuple[type, ...], told: str | None, *, constant: bool
 ) -> None:
-    assert precision(products(tmp_path, *kinds, constant=constant)) == told
+    assert graph_precision(onnx.load(products(tmp_path, *kinds, constant=constant)).graph) == told
 
 
 @pytest.mark.parametrize("operator", ["QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm"])
@@ -218,9 +219,8 @@ def test_an_operator_that_multiplies_8_bit_numbers_is_in_int8(tmp_path: Path, op
     path = products(tmp_path, np.float32)
     model = onnx.load(path)
     model.graph.node.append(helper.make_node(operator, ["x1"], ["y"]))
-    onnx.save(model, path)
-    assert precision(path) == "int8"
-    assert has_8_bits(path)
+    assert graph_precision(model.graph) == "int8"
+    assert in_8_bits(model)
 
 
 def test_a_graph_in_float16_is_not_told_to_be_in_float32(tiny_model: Writer) -> None:
@@ -235,5 +235,5 @@ def test_a_graph_in_float16_is_not_told_to_be_in_float32(tiny_model: Writer) -> 
         graph.node.insert(5, helper.make_node("Cast", ["half_maps"], ["maps"], to=TensorProto.FLOAT))
 
     names = ["onnxruntime", "onnxruntime-node", "onnxruntime-web", "reference"]
-    rows = evaluate(changed(tiny_model(), halve), runtimes=names).rows
+    rows = evaluate(changed(tiny_model(), halve), EvalOptions(runtimes=names)).rows
     assert {row.facts.precision for row in rows if row.facts} == {"fp16"}

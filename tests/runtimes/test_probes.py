@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.parity import Parity, compare, cosine, margins
 from nin_onnx.runtimes.probes import AGAIN, NEIGHBORS, examine, probes
-from nin_onnx.runtimes.report import Row
+from nin_onnx.runtimes.rows import Row
 
 Writer = Callable[..., Path]
 Register = Callable[[str], str]
@@ -126,7 +126,7 @@ def test_the_cosine_is_the_smallest_and_rows_of_zeros_have_none() -> None:
 
 
 def alone(model: Path, name: str, **options: Any) -> Row:
-    (row,) = evaluate(model, runtimes=[name], **options).rows
+    (row,) = evaluate(model, EvalOptions(runtimes=[name], **options)).rows
     return row
 
 

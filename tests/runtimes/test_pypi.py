@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
 from nin_onnx.machine import instructions
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.backends.base import RuntimeInfo, Unusable
-from nin_onnx.runtimes.backends.registry import runtime
+from nin_onnx.runtimes.backends.registry import ON_REQUEST, runtime
 from nin_onnx.runtimes.parity import FAST_CONVOLUTION, TOLERANCES
 
 PACKAGES = {
@@ -37,7 +37,7 @@ Data = Callable[..., Dataset]
 
 
 def told(name: str, model: Path) -> RuntimeInfo:
-    (row,) = evaluate(model, runtimes=[name], threads=1).rows
+    (row,) = evaluate(model, EvalOptions(runtimes=[name], threads=1)).rows
     assert row.outcome == "pass", row.reason
     assert row.facts
     return row.facts
@@ -45,7 +45,7 @@ def told(name: str, model: Path) -> RuntimeInfo:
 
 def test_each_gives_the_worked_out_answers_in_batches_of_any_size(tiny_model: Writer, tiny_data: Data) -> None:
     data = tiny_data(20, errors=3)
-    rows = evaluate(tiny_model(), runtimes=["onnxruntime", *PACKAGES], dataset=data, batch=7).rows
+    rows = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime", *PACKAGES], dataset=data, batch=7)).rows
     assert {row.runtime: (row.outcome, row.reason) for row in rows} == {row.runtime: ("pass", None) for row in rows}
     assert [row.accuracy.errors if row.accuracy else None for row in rows] == [3] * len(rows)
     assert [row.label_changes.changes if row.label_changes else None for row in rows[1:]] == [0] * len(PACKAGES)
@@ -72,7 +72,7 @@ def test_the_executed_graph_is_told_where_the_runtime_gives_it(tiny_model: Write
 
 
 def test_a_declared_fast_convolution_is_judged_by_its_own_tolerance(tiny_model: Writer) -> None:
-    rows = evaluate(tiny_model(), runtimes=["mnn", "ncnn"]).rows
+    rows = evaluate(tiny_model(), EvalOptions(runtimes=["mnn", "ncnn"])).rows
     assert [row.parity.tolerance if row.parity else None for row in rows] == [FAST_CONVOLUTION, TOLERANCES["fp32"]]
 
 
@@ -88,8 +88,8 @@ def test_without_its_package_the_extra_that_brings_it_is_named(monkeypatch: pyte
 
 @pytest.mark.skipif(not BFLOAT16, reason="no bfloat16 in this processor")
 def test_openvino_asked_for_bfloat16_tells_it_and_is_judged_by_it(tiny_model: Writer) -> None:
-    assert not runtime("openvino-bf16").by_default
-    (row,) = evaluate(tiny_model(), runtimes=["openvino-bf16"]).rows
+    assert "openvino-bf16" in ON_REQUEST
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["openvino-bf16"])).rows
     assert row.facts
     assert row.parity
     assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", TOLERANCES["bf16"])
@@ -98,7 +98,7 @@ def test_openvino_asked_for_bfloat16_tells_it_and_is_judged_by_it(tiny_model: Wr
 
 
 def test_arithmetic_in_bfloat16_is_judged_by_it_on_whatever_processor(tiny_model: Writer, made_up: Callable[[str], str]) -> None:
-    (row,) = evaluate(tiny_model(), runtimes=[made_up("EmulatesBf16")]).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=[made_up("EmulatesBf16")])).rows
     assert row.facts
     assert row.parity
     assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", TOLERANCES["bf16"])
@@ -117,7 +117,7 @@ def test_arithmetic_in_bfloat16_is_judged_by_it_on_whatever_processor(tiny_model
 def test_openvino_in_another_precision_than_it_was_asked_for_is_skipped(
     tiny_model: Writer, made_up: Callable[[str], str], kind: str, reason: str
 ) -> None:
-    (row,) = evaluate(tiny_model(), runtimes=[made_up(kind)]).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=[made_up(kind)])).rows
     assert (row.outcome, row.reason) == ("skipped", reason)
 
 
@@ -137,7 +137,7 @@ def test_ncnn_says_why_it_cannot_have_a_graph_that_begins_in_another_way(tiny_mo
     model.graph.node[0].output[0] = "moved"
     model.graph.node.insert(1, helper.make_node("Identity", ["moved"], ["planar"]))
     onnx.save(model, path)
-    (row,) = evaluate(path, runtimes=["ncnn"]).rows
+    (row,) = evaluate(path, EvalOptions(runtimes=["ncnn"])).rows
     assert row.outcome == "skipped"
     assert row.reason
     assert row.reason.startswith("ncnn takes no uint8, and the graph has no variant with float32 input (the graph should begin")
@@ -182,7 +182,7 @@ def pooled(images: NDArray[np.uint8], kernel: NDArray[Any]) -> NDArray[np.float3
 
 
 def test_the_known_fault_of_average_pooling_is_found_where_a_runtime_has_it(tmp_path: Path) -> None:
-    report = evaluate(pooling_fault(tmp_path / "m"), runtimes=["onnxruntime", "reference", "opencv", "ncnn"])
+    report = evaluate(pooling_fault(tmp_path / "m"), EvalOptions(runtimes=["onnxruntime", "reference", "opencv", "ncnn"]))
     assert {row.runtime: row.outcome for row in report.rows} == {
         "onnxruntime": "pass",
         "reference": "pass",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ModelError
-from nin_onnx.runtimes import RUNTIMES, evaluate
+from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate
 from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.references import agreement, inputs, stored
 
@@ -39,7 +39,9 @@ def by_hand(folder: Path, batch: str | int = "N") -> Path:
 
 @pytest.mark.parametrize("batch", ["N", 1, 3, 8])
 def test_a_model_of_another_exporter_with_any_batch_passes(tmp_path: Path, batch: str | int) -> None:
-    report = evaluate(by_hand(tmp_path, batch), runtimes=["onnxruntime", "openvino", "tract", "opencv", "mnn", "reference"])
+    report = evaluate(
+        by_hand(tmp_path, batch), EvalOptions(runtimes=["onnxruntime", "openvino", "tract", "opencv", "mnn", "reference"])
+    )
     assert report.golden
     assert report.golden["references"] == ("onnxruntime", "reference")
     assert [(row.outcome, row.reason) for row in report.rows] == [("pass", None)] * 6
@@ -83,9 +85,9 @@ def test_references_that_disagree_let_nothing_pass(
     tiny_model: Writer, made_up: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = made_up("WrongInOneRow")
-    monkeypatch.setattr("nin_onnx.runtimes.evaluation.REFERENCES", ("onnxruntime", wrong))
-    report = evaluate(tiny_model(golden=False), runtimes=["onnxruntime"])
-    assert report.exit_status() == 1
+    monkeypatch.setattr("nin_onnx.runtimes.references.REFERENCES", ("onnxruntime", wrong))
+    report = evaluate(tiny_model(golden=False), EvalOptions(runtimes=["onnxruntime"]))
+    assert report.exit_status == 1
     assert report.rows[0].reason
     assert report.rows[0].reason.startswith("no two references agree; they differ: onnxruntime and WrongInOneRow by ")
 
@@ -94,10 +96,10 @@ def test_with_one_reference_alone_there_is_nothing_to_judge_by(
     tiny_model: Writer, made_up: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "nin_onnx.runtimes.evaluation.REFERENCES", ("onnxruntime", made_up("HoldsNoPackage"), made_up("Segfaults"))
+        "nin_onnx.runtimes.references.REFERENCES", ("onnxruntime", made_up("HoldsNoPackage"), made_up("Segfaults"))
     )
     with pytest.raises(ModelError, match=r"takes two of .*: only onnxruntime gives outputs; nin-onnx doctor tells"):
-        evaluate(tiny_model(golden=False), runtimes=["onnxruntime"])
+        evaluate(tiny_model(golden=False), EvalOptions(runtimes=["onnxruntime"]))
 
 
 def test_a_model_for_images_of_any_size_needs_a_data_set_to_know_one(tiny_model: Writer) -> None:
@@ -106,7 +108,7 @@ def test_a_model_for_images_of_any_size_needs_a_data_set_to_know_one(tiny_model:
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3]))
     onnx.save(model, path)
     with pytest.raises(ModelError, match="takes images of any size, and no golden vectors lie beside it: give --dataset"):
-        evaluate(path, runtimes=["onnxruntime"])
+        evaluate(path, EvalOptions(runtimes=["onnxruntime"]))
 
 
 def zoo(folder: Path, images: NDArray[Any], outputs: Sequence[NDArray[Any]]) -> None:
@@ -129,7 +131,7 @@ def scores(features: NDArray[Any]) -> NDArray[Any]:
 def test_vectors_beside_a_foreign_model_are_its_golden_ones(tmp_path: Path, batch: str | int, rows: int) -> None:
     features = np.random.default_rng(1).normal(0, 1, (rows, 4)).astype(np.float32)
     zoo(tmp_path, features, [scores(features)])
-    report = evaluate(by_hand(tmp_path, batch), runtimes=["onnxruntime", "reference"])
+    report = evaluate(by_hand(tmp_path, batch), EvalOptions(runtimes=["onnxruntime", "reference"]))
     assert (report.golden["images"], report.golden["references"]) == (rows, None)
     assert [(row.outcome, row.reason) for row in report.rows] == [("pass", None)] * 2
 
@@ -137,7 +139,7 @@ def test_vectors_beside_a_foreign_model_are_its_golden_ones(tmp_path: Path, batc
 def test_vectors_beside_a_foreign_model_that_are_not_its_own_let_it_fail(tmp_path: Path) -> None:
     features = np.random.default_rng(1).normal(0, 1, (2, 4)).astype(np.float32)
     zoo(tmp_path, features, [scores(features[::-1])])
-    (row,) = evaluate(by_hand(tmp_path), runtimes=["onnxruntime"]).rows
+    (row,) = evaluate(by_hand(tmp_path), EvalOptions(runtimes=["onnxruntime"])).rows
     assert row.outcome == "fail"
     assert row.reason
     assert row.reason.startswith("'scores' differs from the golden vectors by ")
@@ -185,7 +187,7 @@ def test_a_broken_file_of_vectors_beside_a_foreign_model_is_named(tmp_path: Path
 )
 def test_what_the_onnx_package_carries_goes_through_without_a_card(name: str, wrong: set[str]) -> None:
     names = [name for name in RUNTIMES if name in ("onnxruntime", "openvino", "opencv", "tract", "mnn", "reference")]
-    report = evaluate(LIGHT / f"light_{name}.onnx", runtimes=names)
+    report = evaluate(LIGHT / f"light_{name}.onnx", EvalOptions(runtimes=names))
     assert report.golden
     assert report.golden["problem"] is None
     assert {row.runtime for row in report.rows if row.outcome != "pass"} == wrong

@@ -8,8 +8,8 @@ import pytest
 
 from nin_onnx import data, models
 from nin_onnx.card import Card, read_card
-from nin_onnx.runtimes import Report, evaluate
-from nin_onnx.runtimes.backends.registry import runtime
+from nin_onnx.runtimes import EvalOptions, Report, evaluate
+from nin_onnx.runtimes.backends.registry import ON_REQUEST
 from nin_onnx.runtimes.diagnosis import diagnose
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -18,7 +18,7 @@ ANY_COPY = pytest.mark.filterwarnings("ignore::nin_onnx.data.files.UnofficialDat
 
 def judged(model: str, data_dir: Path, *runtimes: str, limit: int | None = None) -> Report:
     dataset = data.load(card_of(model).dataset["name"], "test", data_dir)
-    return evaluate(models.find(model), runtimes=runtimes, dataset=dataset, limit=limit)
+    return evaluate(models.find(model), EvalOptions(runtimes=runtimes, dataset=dataset, limit=limit))
 
 
 def card_of(model: str) -> Card:
@@ -78,7 +78,7 @@ def test_all_that_ships_is_at_most_25_mb() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_runtime_that_can_run_here_decides_as_pytorch_does_on_the_shipped_mnist_model(data_dir: Path) -> None:
-    names = [state.runtime for state in diagnose().runtimes if state.usable and runtime(state.runtime).by_default]
+    names = [state.runtime for state in diagnose().runtimes if state.usable and state.runtime not in ON_REQUEST]
     report = judged("nin-mnist", data_dir, *names, limit=1_000)
     assert {row.runtime: (row.outcome, row.reason) for row in report.rows} == dict.fromkeys(names, ("pass", None))
     assert len(names) >= 9

@@ -18,7 +18,7 @@ import pytest
 
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.backends import chromium, npm
 from nin_onnx.runtimes.backends.base import Unusable
 from nin_onnx.runtimes.backends.chromium import BROWSER
@@ -71,7 +71,9 @@ def test_each_gives_the_worked_out_answers_in_batches_of_any_size(
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr("tempfile.tempdir", None)
-    rows = evaluate(tiny_model(), runtimes=["onnxruntime", *NAMES], dataset=tiny_data(20, errors=3), batch=7, threads=2).rows
+    rows = evaluate(
+        tiny_model(), EvalOptions(runtimes=["onnxruntime", *NAMES], dataset=tiny_data(20, errors=3), batch=7, threads=2)
+    ).rows
     assert [(row.outcome, row.reason) for row in rows] == [("pass", None)] * 4
     assert [row.accuracy.errors if row.accuracy else None for row in rows] == [3] * 4
     assert [row.label_changes.changes if row.label_changes else None for row in rows[1:]] == [0] * 3
@@ -101,7 +103,7 @@ def running(words: str) -> list[str]:
 
 @pytest.mark.usefixtures("usable")
 def test_what_the_javascript_raises_is_the_reason(tiny_model: Writer, made_up: Callable[[str], str]) -> None:
-    rows = evaluate(tiny_model(), runtimes=[made_up("ServesNoModel")]).rows
+    rows = evaluate(tiny_model(), EvalOptions(runtimes=[made_up("ServesNoModel")])).rows
     assert rows[0].outcome == "error"
     assert rows[0].reason
     assert rows[0].reason.startswith("RuntimeError: ")
@@ -118,7 +120,7 @@ def test_no_command_line_tells_the_address(
     told = f"env > {tmp_path}/environment; cat start.html > {tmp_path}/page; exit 3"
     monkeypatch.setenv(BROWSER, str(program("browser", told)))
     program("node", told)
-    (row,) = evaluate(tiny_model(), runtimes=[name]).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=[name])).rows
     assert row.outcome == "error"
     (call,) = (tmp_path / "calls").read_text().splitlines()
     given = (tmp_path / "page").read_text() + (tmp_path / "environment").read_text()
@@ -133,7 +135,7 @@ def test_a_browser_that_ends_is_an_error(
     tiny_model: Writer, program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setenv(BROWSER, str(program("browser", f"exit {status}")))
-    (row,) = evaluate(tiny_model(), runtimes=["chromium"]).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["chromium"])).rows
     assert (row.outcome, row.reason) == ("error", f"RuntimeError: browser ended with status {status}")
 
 
@@ -168,7 +170,7 @@ def test_absent_packages_are_named_with_the_command_and_nothing_is_installed(
 ) -> None:
     program("npm", "")
     program("node", "")
-    rows = evaluate(tiny_model(), runtimes=NAMES).rows
+    rows = evaluate(tiny_model(), EvalOptions(runtimes=NAMES)).rows
     assert [row.outcome for row in rows] == ["skipped"] * 3
     assert [row.reason for row in rows] == [f"the npm package '{rows[i].runtime}' is not installed" for i in (0, 1)] + [
         rows[1].reason

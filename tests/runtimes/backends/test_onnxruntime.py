@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nin_onnx.golden import Golden
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.backends.base import Unusable
 from nin_onnx.runtimes.backends.onnxruntime_cpu import OnnxRuntime, packages
 from nin_onnx.runtimes.backends.onnxruntime_cuda import CUDA, OnnxRuntimeCuda, has_gpu, missing_proof
@@ -32,7 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_the_cpu_provider_tells_version_threads_and_where_each_node_ran(tiny_model: Callable[..., Path]) -> None:
-    (row,) = evaluate(tiny_model(), runtimes=["onnxruntime"], threads=1).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime"], threads=1)).rows
     assert row.outcome == "pass"
     assert row.facts
     assert row.facts.version == metadata.version("onnxruntime")
@@ -141,17 +141,17 @@ def test_a_session_that_silently_fell_back_to_the_cpu_is_skipped_never_passed(
     (tmp_path / "fallen.py").write_text(PRETEND_GPU)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(RUNTIMES, "onnxruntime-cuda", "fallen:Fallen")
-    report = evaluate(tiny_model(), runtimes=["onnxruntime-cuda", "onnxruntime"])
+    report = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime-cuda", "onnxruntime"]))
     assert [row.outcome for row in report.rows] == ["skipped", "pass"]
     assert report.rows[0].reason
     assert report.rows[0].reason.startswith(f"ONNX Runtime fell back to {CPU}")
     assert report.rows[0].install == "pip install 'nin-onnx[gpu]'"
-    assert report.exit_status() == 1
+    assert report.exit_status == 1
 
 
 @pytest.mark.skipif(not has_gpu(), reason="no NVIDIA GPU")
 def test_on_a_gpu_cuda_runs_every_convolution_in_fp32(tiny_model: Callable[..., Path]) -> None:
-    (row,) = evaluate(tiny_model(), runtimes=["onnxruntime-cuda"]).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime-cuda"])).rows
     assert row.outcome == "pass"
     assert row.facts
     assert row.facts.precision == "fp32"
@@ -164,6 +164,6 @@ def test_a_worker_imports_onnxruntime_without_its_telemetry(
 ) -> None:
     """What reports to its makers first notes its session in a file in the folder for temporary files."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    report = evaluate(tiny_model(), runtimes=["onnxruntime"])
+    report = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime"]))
     assert report.rows[0].outcome == "pass"
     assert not (tmp_path / ".ses").exists()

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx import recipe
 from nin_onnx.card import Card, write_card
 from nin_onnx.golden import Golden, golden_images, write_golden
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.backends.base import Unusable
 from nin_onnx.runtimes.backends.pytorch import PyTorch
 from nin_onnx.runtimes.model import read_model
@@ -48,7 +48,7 @@ def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_checkpoint_in_float32_agrees_with_the_network_in_float64(digits_model: Path) -> None:
-    report = evaluate(digits_model, runtimes=["pytorch"], threads=1)
+    report = evaluate(digits_model, EvalOptions(runtimes=["pytorch"], threads=1))
     (row,) = report.rows
     assert (row.outcome, row.reason) == ("pass", None)
     assert row.parity
@@ -59,7 +59,7 @@ def test_the_checkpoint_in_float32_agrees_with_the_network_in_float64(digits_mod
 
 
 def test_it_does_not_run_the_graph(digits_model: Path) -> None:
-    report = evaluate(digits_model, runtimes=["reference"])
+    report = evaluate(digits_model, EvalOptions(runtimes=["reference"]))
     assert report.rows[0].outcome == "fail"
 
 
@@ -76,11 +76,11 @@ def test_without_its_own_checkpoint_it_is_skipped(tiny_model: Callable[..., Path
     path = tiny_model(weights="0" * 64)
     if content is not None:
         path.with_suffix(".safetensors").write_bytes(content)
-    report = evaluate(path, runtimes=["pytorch"])
+    report = evaluate(path, EvalOptions(runtimes=["pytorch"]))
     assert report.rows[0].outcome == "skipped"
     assert report.rows[0].reason
     assert reason in report.rows[0].reason
-    assert report.exit_status() == 2
+    assert report.exit_status == 2
 
 
 def test_a_model_without_card_has_no_checkpoint_to_trust(tiny_model: Callable[..., Path]) -> None:

@@ -17,6 +17,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 from nin_onnx.cli import cli
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.runtimes import Report
+from nin_onnx.runtimes.criteria import Criteria
 from nin_onnx.runtimes.report import SCHEMA
 from nin_onnx.runtimes.reports.junit import junit
 from nin_onnx.runtimes.reports.markdown import markdown
@@ -29,7 +30,7 @@ KINDS = ("Healthy", "GivesNaN", "WrongInOneRow", "RaisesOnRun", "Segfaults", "Ho
 @pytest.fixture(scope="module")
 def report(report_on: Callable[..., Report], tiny_data: Callable[..., Dataset]) -> Report:
     """Rows of every outcome, on a data set."""
-    return report_on(KINDS, dataset=tiny_data(20), require=["onnxruntime"])
+    return report_on(KINDS, dataset=tiny_data(20), criteria=Criteria(required=("onnxruntime",)))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_runtime_that_nobody_asked_for_may_be_skipped(report: Report) -> None:
 
 
 def test_accuracy_that_was_asked_for_is_a_case_of_its_own(report: Report) -> None:
-    xml = JUnitXml.fromstring(junit(report, require_reproduced=True).encode())
+    xml = JUnitXml.fromstring(junit(replace(report, criteria=Criteria(require_reproduced=True))).encode())
     failed = {(case.classname, case.name) for suite in xml for case in suite if Failure in map(type, case.result)}
     assert ("onnxruntime", "accuracy") in failed
 
@@ -87,7 +88,7 @@ def test_where_it_was_asked_for_json_and_markdown_tell_how_fast(
     speed = values["rows"][0]["speed"]
     assert [(timing["batch"], len(timing["rounds"])) for timing in speed] == [(1, 5), (32, 5), (128, 5)]
     (line,) = (
-        line for line in (tmp_path / "r.md").read_text(encoding="utf-8").splitlines() if line.startswith("| reference | not")
+        line for line in (tmp_path / "r.md").read_text(encoding="utf-8").splitlines() if line.startswith("| reference | unknown")
     )
     assert [cell.strip() for cell in line.split("|")][3:8:2] == [
         f"{speed[0]['milliseconds']:.2f}",

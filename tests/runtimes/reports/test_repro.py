@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from nin_onnx.golden import Golden
-from nin_onnx.runtimes import evaluate
-from nin_onnx.runtimes.first_difference import mark_all_outputs
+from nin_onnx.runtimes import EvalOptions, evaluate
+from nin_onnx.runtimes.explanations.first_difference import mark_all_outputs
 
 Writer = Callable[..., Path]
 Register = Callable[[str], str]
@@ -20,7 +20,7 @@ def test_a_failure_leaves_model_inputs_both_outputs_and_versions(
     tiny_model: Writer, tiny_golden: Golden, made_up: Register, tmp_path: Path
 ) -> None:
     path, name = tiny_model(), made_up("WrongInOneRow")
-    evaluate(path, runtimes=[name, "onnxruntime"], repro=tmp_path / "repro")
+    evaluate(path, EvalOptions(runtimes=[name, "onnxruntime"], repro=tmp_path / "repro"))
     assert [folder.name for folder in (tmp_path / "repro").iterdir()] == [name]
     folder = tmp_path / "repro" / name
     assert (folder / "model.onnx").read_bytes() == path.read_bytes()
@@ -35,13 +35,13 @@ def test_a_failure_leaves_model_inputs_both_outputs_and_versions(
 
 
 def test_where_nothing_fails_nothing_is_written(tiny_model: Writer, tmp_path: Path) -> None:
-    evaluate(tiny_model(), runtimes=["onnxruntime"], repro=tmp_path / "repro")
+    evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime"], repro=tmp_path / "repro"))
     assert not (tmp_path / "repro").exists()
 
 
 def test_a_node_that_is_right_is_not_named(tiny_model: Writer, made_up: Register) -> None:
     """The fault is in what this runtime makes of the logits: all that is before them is right."""
-    (row,) = evaluate(tiny_model(), runtimes=[made_up("WrongInOneRow")]).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=[made_up("WrongInOneRow")])).rows
     assert row.first_difference == "logits (Flatten)"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -11,10 +12,12 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import published
 from nin_onnx.runtimes.backends.base import RuntimeInfo
+from nin_onnx.runtimes.criteria import Criteria
 from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
-from nin_onnx.runtimes.report import LabelChanges, Report, Row, Timing
+from nin_onnx.runtimes.report import Report
 from nin_onnx.runtimes.reports.terminal import table
+from nin_onnx.runtimes.rows import LabelChanges, Row, Timing
 from nin_onnx.verdict import measure
 
 
@@ -46,14 +49,15 @@ def report(tiny_model: Callable[..., Path], tiny_data: Callable[..., Dataset], t
             Row("onnxruntime-cuda", False, "skipped", "the package 'x' is not installed", "pip install 'nin-onnx[gpu]'"),
             Row("reference", False, "error", "killed by SIGSEGV; its last words: " + "no more memory " * 12),
         ),
+        criteria=Criteria(),
         settings={},
         hardware={"processor": "made up", "instructions": ("AVX2",)},
         versions={},
     )
 
 
-def lines(report: Report, **asked: bool | float) -> list[str]:
-    return click.unstyle(table(report, **asked)).splitlines()  # type: ignore[arg-type]
+def lines(report: Report, **asked: Any) -> list[str]:
+    return click.unstyle(table(replace(report, criteria=Criteria(**asked)))).splitlines()
 
 
 def test_the_tolerance_is_told_to_all_its_digits(report: Report) -> None:
@@ -89,7 +93,7 @@ def test_what_a_file_says_does_not_steer_the_terminal(report: Report) -> None:
 def test_each_runtime_has_its_figures_or_its_reason(report: Report) -> None:
     text = [" ".join(line.split()) for line in lines(report)]
     assert "pytorch pass 1.32.0 cpu, fp32 3.4e-07 <= 1e-05 10,000 0.50 0.38-0.66 1,234" in text
-    assert "onnxruntime fail 1.32.0 cpu, not told 3.1e-03 > 1e-05 10,000 8.12 7.60-8.67 770 54,321" in text
+    assert "onnxruntime fail 1.32.0 cpu, unknown 3.1e-03 > 1e-05 10,000 8.12 7.60-8.67 770 54,321" in text
     assert "'logits' differs from the golden vectors by 3.1e-03, at most 1e-05 is allowed" in text
     assert "onnxruntime-cuda skipped the package 'x' is not installed: pip install 'nin-onnx[gpu]'" in text
     assert any(line.startswith("reference error killed by SIGSEGV; its last words: no more memory") for line in text)
@@ -99,7 +103,7 @@ def test_every_figure_stands_under_its_heading(report: Report) -> None:
     heading, passed, failed = lines(report)[7:10]
     for name in ("version", "runs on", "difference"):
         assert heading.index(name) in {0, *(i + 2 for i in range(len(passed)) if passed[i : i + 2] == "  ")}
-    for name in ("images", "error %", "95 %", "images/s"):
+    for name in ("images", "error %", "95 % CI", "images/s"):
         end = heading.index(f" {name}") + len(name) + 1
         assert [line[end - 1] != " " and line[end : end + 2].strip() == "" for line in (passed, failed)] == [True, True]
 
@@ -107,7 +111,7 @@ def test_every_figure_stands_under_its_heading(report: Report) -> None:
 def test_the_last_line_says_what_failed(report: Report) -> None:
     assert lines(report)[-3:] == [
         "difference: the largest to the golden vectors, over their largest value",
-        "changes: labels other than those of pytorch, on the images that both did",
+        "flips: labels other than those of pytorch, on the images that both did",
         "FAIL: onnxruntime: fail; reference: error",
     ]
 
@@ -140,7 +144,7 @@ def test_the_speed_stands_in_a_table_of_its_own_with_what_has_to_be_known(report
     assert [" ".join(line.split()) for line in text[start : start + 4]] == [
         "runtime threads ms at 1 range images/s at 32 range",
         "pytorch 2 0.50 0.25-1.00 2,000 1,000-4,000",
-        "onnxruntime not told 0.50 0.25-1.00 -",
+        "onnxruntime unknown 0.50 0.25-1.00 -",
         "",
     ]
     assert text[-4:-1] == [

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from nin_onnx.cli import cli
 from nin_onnx.errors import UnknownNameError
-from nin_onnx.runtimes import evaluate
+from nin_onnx.runtimes import EvalOptions, evaluate
 
 Writer = Callable[..., Path]
 
@@ -30,7 +30,9 @@ def interpreter(tmp_path: Path) -> Callable[[str], Path]:
 def test_the_runtime_runs_in_the_other_python_which_gets_nothing_but_nin_onnx(
     tiny_model: Writer, interpreter: Callable[..., Path], tmp_path: Path
 ) -> None:
-    rows = evaluate(tiny_model(), runtimes=["reference", "onnxruntime"], interpreters={"reference": interpreter()}).rows
+    rows = evaluate(
+        tiny_model(), EvalOptions(runtimes=["reference", "onnxruntime"], interpreters={"reference": interpreter()})
+    ).rows
     assert [row.outcome for row in rows] == ["pass", "pass"]
     noted = Path((tmp_path / "noted").read_text().strip())
     assert noted.name == "path"
@@ -42,7 +44,7 @@ def test_what_the_other_python_lacks_is_its_reason(tiny_model: Writer, tmp_path:
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
-    (row,) = evaluate(tiny_model(), runtimes=["onnxruntime"], interpreters={"onnxruntime": bare}).rows
+    (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime"], interpreters={"onnxruntime": bare})).rows
     assert row.outcome == "error"
     assert row.reason
     assert "ModuleNotFoundError: No module named 'numpy'" in row.reason
@@ -52,13 +54,13 @@ def test_a_package_is_looked_for_where_it_would_run(
     tiny_model: Writer, interpreter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nin_onnx.runtimes.backends.base.find_spec", lambda name: None)  # this Python has none
-    rows = evaluate(tiny_model(), runtimes=["tract", "onnxruntime"], interpreters={"tract": interpreter()}).rows
+    rows = evaluate(tiny_model(), EvalOptions(runtimes=["tract", "onnxruntime"], interpreters={"tract": interpreter()})).rows
     assert [row.outcome for row in rows] == ["pass", "skipped"]
 
 
 def test_an_interpreter_for_an_unknown_runtime_stops_before_anything_runs(tiny_model: Writer) -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'tractor': did you mean 'tract'"):
-        evaluate(tiny_model(), runtimes=["reference"], interpreters={"tractor": Path(sys.executable)})
+        evaluate(tiny_model(), EvalOptions(runtimes=["reference"], interpreters={"tractor": Path(sys.executable)}))
 
 
 @pytest.mark.parametrize("value", ["tract", "tract=", "tract=/no/such/python", "tract=/"])

@@ -1,7 +1,6 @@
 """`--bench`: how fast each runtime is: all lie loaded, each in its process, and take turns, so that drift is fair to all."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.registry import RUNTIMES
 from nin_onnx.runtimes.model import ModelFile
-from nin_onnx.runtimes.report import Outcome, Row, Timing
+from nin_onnx.runtimes.options import EvalOptions
+from nin_onnx.runtimes.rows import Outcome, Row, Timing
 from nin_onnx.runtimes.workers.job import Feed, Job, Result, read_result
 from nin_onnx.runtimes.workers.process import why_ended, worker
-from nin_onnx.runtimes.workers.run import Conditions, as_given
+from nin_onnx.runtimes.workers.run import as_given
 
 __all__ = ["ROUNDS", "SIZES", "bench"]
 
@@ -32,8 +32,7 @@ def bench(
     model: ModelFile,
     images: NDArray[Any],
     folder: Path,
-    conditions: Conditions,
-    progress: Callable[[str], object],
+    options: EvalOptions,
 ) -> tuple[Row, ...]:
     """`rows` with the speed of all that ran; one that crashes or hangs while it is timed becomes an error.
 
@@ -46,29 +45,29 @@ def bench(
     with ExitStack() as stack:
         workers = []
         for name in (row.runtime for row in rows if row.outcome in ("pass", "fail")):
-            progress(f"{name}, to be timed")
-            job = Job(RUNTIMES[name], str(model.path.absolute()), conditions.threads, feeds)
-            workers.append(stack.enter_context(BenchWorker(name, job, folder / f"{name}-timed", conditions)))
+            options.progress(f"{name}, to be timed")
+            job = Job(RUNTIMES[name], model.graph_info, options.cores, feeds)
+            workers.append(stack.enter_context(BenchWorker(name, job, folder / f"{name}-timed", options)))
             workers[-1].turn()
         for number in range(ROUNDS):
-            progress(f"round {number + 1} of {ROUNDS}")
-            for worker_ in workers:
-                worker_.turn()
-    done = {worker_.name: worker_ for worker_ in workers}
+            options.progress(f"round {number + 1} of {ROUNDS}")
+            for timed_worker in workers:
+                timed_worker.turn()
+    done = {timed_worker.name: timed_worker for timed_worker in workers}
     return tuple(_timed(row, done[row.runtime], model) if row.runtime in done else row for row in rows)
 
 
 class BenchWorker:
     """One runtime in its process, and what came of its turns."""
 
-    def __init__(self, name: str, job: Job, folder: Path, conditions: Conditions) -> None:
+    def __init__(self, name: str, job: Job, folder: Path, options: EvalOptions) -> None:
         self.name = name
         self.answers: list[Result] = []
         self.problem: str | None = None
         self._folder = folder
-        self._limit = self._left = conditions.time_limit
+        self._limit = self._left = options.time_limit
         self._stack = ExitStack()
-        self._process = self._stack.enter_context(worker("bench_worker", job, folder, conditions.interpreters.get(name)))
+        self._process = self._stack.enter_context(worker("bench_worker", job, folder, options.interpreters.get(name)))
 
     def __enter__(self) -> "BenchWorker":
         return self
@@ -117,12 +116,12 @@ def _complete(answer: Result, first: Result) -> bool:
     return answer.feeds.keys() == first.feeds.keys() and all(outputs.batches for outputs in answer.feeds.values())
 
 
-def _timed(row: Row, worker_: BenchWorker, model: ModelFile) -> Row:
-    if worker_.problem is not None:
-        reason = f"when it was timed: {as_given(worker_.problem, model)}"
+def _timed(row: Row, timed_worker: BenchWorker, model: ModelFile) -> Row:
+    if timed_worker.problem is not None:
+        reason = f"when it was timed: {as_given(timed_worker.problem, model)}"
         outcome: Outcome = "error" if row.outcome == "pass" else row.outcome
         return replace(row, outcome=outcome, reason="; ".join(filter(None, (row.reason, reason))))
-    first, *rounds = (answer.feeds for answer in worker_.answers)
+    first, *rounds = (answer.feeds for answer in timed_worker.answers)
     return replace(row, speed=tuple(_timing([feeds[name].batches for feeds in rounds]) for name in first))
 
 

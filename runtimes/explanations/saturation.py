@@ -17,15 +17,16 @@ from nin_onnx.eight_bits.products import not_judged
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import read_golden
 from nin_onnx.runtimes.backends.emulated_avx2 import MOVED
-from nin_onnx.runtimes.model import ModelFile, has_8_bits
+from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.options import EvalOptions
 from nin_onnx.runtimes.references import inputs, stored
 from nin_onnx.runtimes.workers.job import Feed, Result
-from nin_onnx.runtimes.workers.run import Conditions, ask
+from nin_onnx.runtimes.workers.run import run_runtime
 
 __all__ = ["EMULATOR", "saturation", "saturation_alone"]
 
 EMULATOR = "emulated-avx2"
-PATIENCE = Conditions(limit=None, threads=1, time_limit=60.0, interpreters={})
+PATIENCE = EvalOptions(threads=1, time_limit=60.0)
 
 
 def saturation(model: ModelFile, run: Callable[[tuple[str, ...]], Result]) -> Saturation | None:
@@ -33,11 +34,9 @@ def saturation(model: ModelFile, run: Callable[[tuple[str, ...]], Result]) -> Sa
 
     `run` is asked, if the bound leaves it open, to run the emulator on some inputs and to bring back the named outputs.
     """
-    import onnx
-
-    if not has_8_bits(model.path):
+    if not model.quantized:
         return None
-    graph = onnx.load(model.path)
+    graph = model.with_weights()
     found, hidden = bounds(graph), not_judged(graph)
     if not found and not hidden:
         return None
@@ -46,12 +45,12 @@ def saturation(model: ModelFile, run: Callable[[tuple[str, ...]], Result]) -> Sa
     if not could:
         return known
     try:
-        answer = run(tuple(f"{MOVED}{one.layer}" for one in could))
+        result = run(tuple(f"{MOVED}{one.layer}" for one in could))
     except ModelError as error:
         return replace(known, problem=str(error))
-    if answer.outcome != "done":
-        return replace(known, problem=answer.reason or answer.outcome)
-    outputs = answer.feeds["golden"]
+    if result.outcome != "done":
+        return replace(known, problem=result.reason or result.outcome)
+    outputs = result.feeds["golden"]
     images = sum(size for size, _ in outputs.batches)
     moves = {name.removeprefix(MOVED): float(np.nanmax(array)) for name, array in outputs.arrays.items()}
     saturates = tuple(SaturatedLayer(layer, by) for layer, by in moves.items() if by > 0)
@@ -69,6 +68,6 @@ def saturation_alone(model: ModelFile) -> Saturation | None:
             images = golden.images if golden else inputs(model)
             np.save(folder / "golden.npy", images, allow_pickle=False)
             feed = Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), outputs)
-            return ask(EMULATOR, model, {"golden": feed}, folder / EMULATOR, PATIENCE)
+            return run_runtime(EMULATOR, model, {"golden": feed}, folder / EMULATOR, PATIENCE)
 
         return saturation(model, run)

@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from nin_onnx.card import read_card, write_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, read_golden, write_golden
-from nin_onnx.runtimes import evaluate, table
+from nin_onnx.runtimes import EvalOptions, evaluate, table
 
 Writer = Callable[..., Path]
 Data = Callable[..., Dataset]
@@ -44,7 +44,7 @@ def variant(tiny_model: Writer) -> Path:
 
 def test_changes_and_mcnemars_counts_are_numpys(variant: Path, tiny_data: Data) -> None:
     data = tiny_data(300, errors=20)
-    report = evaluate(variant, runtimes=["reference"], dataset=data)
+    report = evaluate(variant, EvalOptions(runtimes=["reference"], dataset=data))
     models = (onnx.load(path) for path in (variant.parents[1] / "model.onnx", variant))
     answers = [ReferenceEvaluator(model).run(["logits"], {"images": data.images}) for model in models]
     one, other = (np.asarray(logits).argmax(1) for (logits,) in answers)
@@ -61,7 +61,7 @@ def test_a_source_that_is_absent_or_another_is_told(variant: Path, tiny_data: Da
     source = variant.parents[1] / "model.onnx"
     for change in (lambda: source.write_bytes(variant.read_bytes()), source.unlink):
         change()
-        report = evaluate(variant, runtimes=["reference"], dataset=tiny_data(10))
+        report = evaluate(variant, EvalOptions(runtimes=["reference"], dataset=tiny_data(10)))
         assert report.source is not None
         assert report.source.comparison is None
         assert report.source.problem == "not in the folder above, so its decisions are not compared"
@@ -69,4 +69,4 @@ def test_a_source_that_is_absent_or_another_is_told(variant: Path, tiny_data: Da
 
 
 def test_what_is_no_variant_has_no_source(tiny_model: Writer, tiny_data: Data) -> None:
-    assert evaluate(tiny_model(), runtimes=["reference"], dataset=tiny_data(10)).source is None
+    assert evaluate(tiny_model(), EvalOptions(runtimes=["reference"], dataset=tiny_data(10))).source is None

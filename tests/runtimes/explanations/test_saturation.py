@@ -18,16 +18,16 @@ from nin_onnx.cli import cli
 from nin_onnx.eight_bits import Bound
 from nin_onnx.eight_bits.findings import SaturatedLayer, Saturation
 from nin_onnx.golden import Golden, read_golden, write_golden
-from nin_onnx.runtimes import RUNTIMES, evaluate, table
+from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate, table
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
+from nin_onnx.runtimes.explanations.saturation import saturation_alone
 from nin_onnx.runtimes.judgement import explained
 from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
-from nin_onnx.runtimes.report import Row
 from nin_onnx.runtimes.reports.junit import junit
 from nin_onnx.runtimes.reports.markdown import markdown
-from nin_onnx.runtimes.saturation import saturation_alone
+from nin_onnx.runtimes.rows import Row
 from nin_onnx.runtimes.workers.worker import facts as facts_of
 
 WIDE = Bound("conv2", "Conv", -64_770, 100)
@@ -132,7 +132,7 @@ def test_images_of_any_size_without_vectors_are_the_reason_why_nothing_was_tried
 def test_eval_says_both_in_every_format_and_the_row_of_the_emulated_processor_fails(tmp_path: Path) -> None:
     golden = read_golden(models.FOLDER / "nin-digits" / "int8")
     graph = widened("nin-digits")
-    report = evaluate(write(tmp_path, graph, golden), runtimes=["reference", "emulated-avx2"])
+    report = evaluate(write(tmp_path, graph, golden), EvalOptions(runtimes=["reference", "emulated-avx2"]))
     outcomes = {row.runtime: row.outcome for row in report.rows}
     assert outcomes["emulated-avx2"] == "fail"
     assert report.saturation
@@ -147,9 +147,9 @@ def test_eval_says_both_in_every_format_and_the_row_of_the_emulated_processor_fa
 
 
 def test_the_emulated_processor_passes_a_shipped_model_and_has_nothing_to_do_in_float32() -> None:
-    (row,) = evaluate(models.find("nin-digits/int8"), runtimes=["emulated-avx2"]).rows
+    (row,) = evaluate(models.find("nin-digits/int8"), EvalOptions(runtimes=["emulated-avx2"])).rows
     assert (row.outcome, row.facts and row.facts.device) == ("pass", "AVX2, emulated")
-    (row,) = evaluate(models.find("nin-digits"), runtimes=["emulated-avx2"]).rows
+    (row,) = evaluate(models.find("nin-digits"), EvalOptions(runtimes=["emulated-avx2"])).rows
     assert (row.outcome, row.reason) == ("skipped", "the graph multiplies no 8-bit numbers, so there is nothing to emulate")
 
 
@@ -200,7 +200,7 @@ def test_show_and_doctor_say_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_row_tells_the_instruction_sets_of_its_process(tiny_model: Callable[..., Path]) -> None:
-    report = evaluate(tiny_model(), runtimes=["onnxruntime"])
+    report = evaluate(tiny_model(), EvalOptions(runtimes=["onnxruntime"]))
     (row,) = report.rows
     assert row.facts
     assert row.facts.instructions == tuple(report.hardware["instructions"])

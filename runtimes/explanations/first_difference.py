@@ -1,4 +1,4 @@
-"""On a fail: the first node whose output differs, found with a copy of the graph that gives every value away."""
+"""Finds the first node of a failed runtime whose output differs, with a copy of the graph that has every value as an output."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nin_onnx.runtimes.model import FLOATS, ModelFile
+from nin_onnx.runtimes.options import EvalOptions
 from nin_onnx.runtimes.parity import largest_difference
-from nin_onnx.runtimes.report import Row
+from nin_onnx.runtimes.rows import Row
 from nin_onnx.runtimes.workers.job import Feed
-from nin_onnx.runtimes.workers.run import Conditions, ask
+from nin_onnx.runtimes.workers.run import run_runtime
 
 if TYPE_CHECKING:
     import onnx
@@ -18,25 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["locate", "mark_all_outputs"]
 
 
-def locate(row: Row, right: str, model: ModelFile, golden: Feed, folder: Path, conditions: Conditions) -> Row:
-    """`row` with its first node that differs from the runtime `right`, where it failed and both give what is between.
+def locate(row: Row, right: str, model: ModelFile, golden: Feed, folder: Path, options: EvalOptions) -> Row:
+    """Return a failed `row` with the first node whose output differs from the runtime `right`, if both give what is between.
 
-    A runtime may merge nodes, and merges fewer where their outputs are asked for: where it is right then, no node is named.
+    A runtime may merge nodes, and merges fewer if their outputs are asked for: if it is right then, no node is named.
     """
     if row.outcome != "fail" or row.parity is None or row.runtime == right:
         return row
     import onnx
 
     folder.mkdir(exist_ok=True)
-    graph = mark_all_outputs(onnx.load(model.path))
+    graph = mark_all_outputs(model.with_weights())
     path = folder / "model.onnx"
     onnx.save(graph, path)
-    values = [output.name for output in graph.graph.output]
-    open_model, feed = replace(model, path=path, external=()), {"golden": replace(golden, outputs=tuple(values))}
-    given, expected = (
-        answer.feeds["golden"].arrays if answer.outcome == "done" else {}
-        for answer in (ask(name, open_model, feed, folder / f"{row.runtime}-{name}", conditions) for name in (row.runtime, right))
-    )
+    values = tuple(output.name for output in graph.graph.output)
+    marked = replace(model, path=path, external=(), output_names=values, proto=graph)
+    feeds = {"golden": replace(golden, outputs=values)}
+    results = [run_runtime(name, marked, feeds, folder / f"{row.runtime}-{name}", options) for name in (row.runtime, right)]
+    given, expected = (result.feeds["golden"].arrays if result.outcome == "done" else {} for result in results)
     makers = {value: node for node in graph.graph.node for value in node.output}
     for value in (value for value in makers if value in given and value in expected):
         if given[value].shape != expected[value].shape:
@@ -51,7 +51,7 @@ def locate(row: Row, right: str, model: ModelFile, golden: Feed, folder: Path, c
 
 
 def mark_all_outputs(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """A copy of `model` that also gives every floating point value that its nodes compute, in their order."""
+    """Return a copy of `model` with every floating point value that its nodes compute as an output, in their order."""
     import onnx
 
     result = onnx.shape_inference.infer_shapes(model)

@@ -5,32 +5,27 @@ from pathlib import Path
 
 import numpy as np
 
-from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes.model import ModelFile, read_model
-from nin_onnx.runtimes.report import AgainstFp32, Row
+from nin_onnx.runtimes.options import EvalOptions
+from nin_onnx.runtimes.rows import AgainstFp32, Row
 from nin_onnx.runtimes.workers.job import Feed, Result
-from nin_onnx.runtimes.workers.run import Conditions, ask
+from nin_onnx.runtimes.workers.run import run_runtime
 from nin_onnx.statistics import paired
 
-__all__ = ["against_source"]
+__all__ = ["against_fp32"]
 
 
-def against_source(
-    variant: ModelFile,
-    dataset: Dataset,
-    rows: Sequence[Row],
-    answers: Mapping[str, Result],
-    batch: int,
-    folder: Path,
-    conditions: Conditions,
+def against_fp32(
+    variant: ModelFile, rows: Sequence[Row], results: Mapping[str, Result], folder: Path, options: EvalOptions
 ) -> AgainstFp32 | None:
-    """Compare on the runtime that did the most images, the first of those; None for what is no variant in another precision.
+    """Compare on the runtime that did the most images, the first of those.
 
-    The source is looked for in the folder above, where export leaves it.
+    The source is looked for in the folder above, where export leaves it. Return None if `variant` is in fp32 or not a variant,
+    or if there is no data set.
     """
-    card = variant.card
-    if card is None or card.source is None or card.precision == "fp32":
+    card, dataset = variant.card, options.dataset
+    if dataset is None or card is None or card.source is None or card.precision == "fp32":
         return None
     try:
         source = read_model(variant.path.absolute().parent.parent / "model.onnx")
@@ -42,12 +37,13 @@ def against_source(
     best = max(passed, key=lambda row: row.accuracy.images if row.accuracy else 0, default=None)
     if best is None:
         return AgainstFp32(card.source, problem="no runtime passed, so its decisions are not compared")
-    given = answers[best.runtime].feeds["dataset"].arrays["logits"]
+    given = results[best.runtime].feeds["dataset"].arrays["logits"]
     folder.mkdir()
     file = folder / "dataset.npy"
     np.save(file, dataset.images[: len(given)], allow_pickle=False)
-    answer = ask(best.runtime, source, {"dataset": Feed(str(file), len(given), batch, ("logits",))}, folder / "run", conditions)
-    if answer.outcome != "done" or (expected := answer.feeds["dataset"].arrays["logits"]).shape != given.shape:
-        return AgainstFp32(card.source, best.runtime, problem=f"{best.runtime} does not run it ({answer.reason})")
+    feed = Feed(str(file), len(given), options.batch, ("logits",))
+    result = run_runtime(best.runtime, source, {"dataset": feed}, folder / "run", options)
+    if result.outcome != "done" or (expected := result.feeds["dataset"].arrays["logits"]).shape != given.shape:
+        return AgainstFp32(card.source, best.runtime, problem=f"{best.runtime} does not run it ({result.reason})")
     truth = dataset.labels[: len(given)]
     return AgainstFp32(card.source, best.runtime, paired(expected.argmax(1), given.argmax(1), truth))
