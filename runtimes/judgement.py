@@ -9,20 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset
-from nin_onnx.eight_bits.findings import Saturation
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.backends.registry import RUNTIMES
 from nin_onnx.runtimes.parity import allowed, compare, defect, margins
 from nin_onnx.runtimes.probes import examine
-from nin_onnx.runtimes.references import EXACT
 from nin_onnx.runtimes.rows import LabelChanges, Row
 from nin_onnx.runtimes.workers.job import Result
 from nin_onnx.statistics import mcnemar_test
 from nin_onnx.verdict import measure
 
-__all__ = ["Expected", "explained", "judge"]
+__all__ = ["Expected", "judge"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +54,8 @@ def judge(results: Mapping[str, Result], expected: Expected, *, named: Collectio
             images = min(len(_labels(results[name])), len(_labels(results[first])))
             changes = _changes(name, first, results, rows, images, expected)
             problem = _contradiction(changes, row.facts, rows[first].facts, expected)
-            rows[name] = replace(_failed(row, problem) if problem else row, label_changes=changes)
+            rows[name] = replace(row.failed(problem) if problem else row, label_changes=changes)
     return tuple(rows.values())
-
-
-def explained(row: Row, saturation: Saturation | None) -> Row:
-    """Return `row` with the likely reason, if its outputs are wrong and it multiplied 8-bit numbers where they saturate."""
-    instructions = (row.facts and row.facts.instructions) or ()
-    vulnerable = "AVX2" in instructions and not {"VNNI", "AVX-VNNI"} & {*instructions}
-    native = row.facts is not None and row.facts.precision == "int8" and row.runtime != EXACT
-    wrong = row.outcome == "fail" and row.parity is not None and row.parity.problem is not None
-    if not (vulnerable and native and wrong and saturation and saturation.saturates):
-        return row
-    return _failed(row, f"likely saturation: this processor has no VNNI, and the model {saturation.emulation}")
 
 
 def _contradiction(
@@ -85,10 +72,6 @@ def _contradiction(
         f"{changes.changes} of {changes.images} labels of the data set are not those of {changes.against}, "
         f"which had decided them by up to {changes.margin:.1e}, at most {most:g} is allowed"
     )
-
-
-def _failed(row: Row, problem: str) -> Row:
-    return replace(row, outcome="fail", reason="; ".join(filter(None, (row.reason, problem))))
 
 
 def _tolerance(facts: RuntimeInfo | None, expected: Expected) -> float:

@@ -1,6 +1,6 @@
 """A row of the report: what came of one runtime."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nin_onnx.runtimes.backends.base import RuntimeInfo
@@ -63,7 +63,11 @@ class Row:
     memory: int | None = None
     """Bytes at the peak, over all its processes; None where the system does not tell."""
     speed: tuple[Timing, ...] = ()
-    """Where it was asked for, from the smallest batch on; without those that would take too long."""
+    """If it was asked for, from the smallest batch on; without those that would take too long."""
+
+    def failed(self, problem: str) -> "Row":
+        """Return the row as a failed one, for `problem` too."""
+        return replace(self, outcome="fail", reason="; ".join(filter(None, (self.reason, problem))))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from nin_onnx.eight_bits.findings import Saturation
 from nin_onnx.runtimes.explanations.against_fp32 import against_fp32
 from nin_onnx.runtimes.explanations.first_difference import locate
-from nin_onnx.runtimes.explanations.saturation import EMULATOR, saturation
-from nin_onnx.runtimes.judgement import Expected, explained
+from nin_onnx.runtimes.explanations.saturation import EMULATOR, explained, saturation
+from nin_onnx.runtimes.judgement import Expected
 from nin_onnx.runtimes.plan import Plan
 from nin_onnx.runtimes.rows import AgainstFp32, Row
 from nin_onnx.runtimes.workers.job import Feed, Result

@@ -19,11 +19,12 @@ from nin_onnx.golden import read_golden
 from nin_onnx.runtimes.backends.emulated_avx2 import MOVED
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
-from nin_onnx.runtimes.references import inputs, stored
+from nin_onnx.runtimes.references import EXACT, inputs, stored
+from nin_onnx.runtimes.rows import Row
 from nin_onnx.runtimes.workers.job import Feed, Result
 from nin_onnx.runtimes.workers.run import run_runtime
 
-__all__ = ["EMULATOR", "saturation", "saturation_alone"]
+__all__ = ["EMULATOR", "explained", "saturation", "saturation_alone"]
 
 EMULATOR = "emulated-avx2"
 PATIENCE = EvalOptions(threads=1, time_limit=60.0)
@@ -71,3 +72,14 @@ def saturation_alone(model: ModelFile) -> Saturation | None:
             return run_runtime(EMULATOR, model, {"golden": feed}, folder / EMULATOR, PATIENCE)
 
         return saturation(model, run)
+
+
+def explained(row: Row, saturation: Saturation | None) -> Row:
+    """Return `row` with the likely reason, if its outputs are wrong and it multiplied 8-bit numbers where they saturate."""
+    instructions = (row.facts and row.facts.instructions) or ()
+    vulnerable = "AVX2" in instructions and not {"VNNI", "AVX-VNNI"} & {*instructions}
+    native = row.facts is not None and row.facts.precision == "int8" and row.runtime != EXACT
+    wrong = row.outcome == "fail" and row.parity is not None and row.parity.problem is not None
+    if not (vulnerable and native and wrong and saturation and saturation.saturates):
+        return row
+    return row.failed(f"likely saturation: this processor has no VNNI, and the model {saturation.emulation}")

@@ -1,6 +1,8 @@
 """What `evaluate` finds out about a model whose answers and mistakes are known."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from onnx import numpy_helper
 from scipy.stats import binomtest
 
+from nin_onnx import models
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.errors import ModelError, UnknownNameError
 from nin_onnx.runtimes import RUNTIMES, Criteria, EvalOptions, evaluate
@@ -220,3 +223,24 @@ def test_the_report_is_json_and_tells_the_model_path_as_given_and_no_other(
             ("Cast", "Conv", "Div", "Flatten", "GlobalAveragePool", "Relu", "Softmax", "Transpose"), 1
         )
     }
+
+
+COUNT = """
+import os, sys
+opened = []
+def note(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and os.path.basename(arguments[0]) == "model.onnx":
+        opened.append(os.path.abspath(arguments[0]))
+sys.addaudithook(note)
+from nin_onnx.cli import cli
+cli.main(["eval", sys.argv[1], "--runtime", "reference", "--runtime", "onnxruntime"], standalone_mode=False)
+print(opened.count(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("name", ["nin-digits", "nin-digits/int8"])
+def test_the_command_reads_the_model_file_once_in_its_own_process(name: str) -> None:
+    """Beside what its workers read; Python reports every file that is opened."""
+    command = [sys.executable, "-c", COUNT, str(models.find(name).absolute())]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert output.splitlines()[-1] == "1"

@@ -21,8 +21,7 @@ from nin_onnx.golden import Golden, read_golden, write_golden
 from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate, table
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
-from nin_onnx.runtimes.explanations.saturation import saturation_alone
-from nin_onnx.runtimes.judgement import explained
+from nin_onnx.runtimes.explanations.saturation import explained, saturation_alone
 from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
 from nin_onnx.runtimes.reports.junit import junit
