@@ -75,7 +75,7 @@ def main(
         classifier.preprocessing.load_state_dict(preprocessing)
         learner = Learner(settings, classifier, where, deterministic=True)
         learner.begin(number)
-        learner.learn_from(images)
+        learner.set_examples(images)
         rows = run(learner, settings, steps)
         show(rows, f"{settings.name} {' '.join(overrides)} seed {number}", classes)
         if json_file:
@@ -105,8 +105,8 @@ def run(learner: Learner, settings: Recipe, steps: int) -> list[Shown]:
             losses = []
         if step == steps:
             return rows
-        factor = schedule.rate_factor(settings.schedule, step, settings.train.epochs * per_epoch, per_epoch)
-        learner.optimizer.set_rate(settings.optimizer.learning_rate * factor)
+        factor = schedule.lr_factor(settings.schedule, step, settings.train.epochs * per_epoch, per_epoch)
+        learner.optimizer.set_learning_rate(settings.optimizer.learning_rate * factor)
         batch = batches[step % per_epoch]
         losses.append(learner.step(batch, step)[0].detach().clone() / len(batch))
     raise AssertionError("the last step returns")

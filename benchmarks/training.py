@@ -109,8 +109,8 @@ def ours(images: Tensor, labels: Tensor, device: torch.device) -> Step:
     classifier.preprocessing.fit(images[:1000])
     learner = Learner(recipe, classifier, device)
     learner.begin(0)
-    learner.optimizer.set_rate(RATE)
-    learner.learn_from(Examples(images.to(device), labels.to(device)))
+    learner.optimizer.set_learning_rate(RATE)
+    learner.set_examples(Examples(images.to(device), labels.to(device)))
     number = 0
 
     def step() -> None:

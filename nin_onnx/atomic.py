@@ -1,15 +1,17 @@
 """Files and folders that are either whole or absent: written beside their final name, flushed to the disk, then moved."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nin_onnx.errors import NinOnnxError
 
-__all__ = ["whole_folder", "write_bytes", "write_text"]
+__all__ = ["whole_folder", "write_bytes", "write_json", "write_text"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -37,6 +39,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """`write_bytes` for text, as UTF-8."""
     write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> bool:
+    """Write `content` as indented JSON, unless that is what `path` holds already; return whether it was written."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
+        return False
+    write_text(path, text)
+    return True
 
 
 @contextlib.contextmanager

@@ -80,14 +80,14 @@ class Run:
             return self.model
         if self.state.exists():
             raise RunError(f"the run '{self.folder}' has not ended: finish it with nin-onnx train --resume {self.typed}")
-        what = "holds no checkpoint (model.safetensors)" if self.folder.is_dir() else "is no run folder"
+        what = "holds no checkpoint (model.safetensors)" if self.folder.is_dir() else "is not a run folder"
         raise RunError(f"'{self.folder}' {what}: make one with nin-onnx train RECIPE --out {self.typed}")
 
     def read_metrics(self) -> list[Epoch]:
         """The epochs that `metrics.csv` holds, one at least, of a run that has ended or is under way; raises `RunError`."""
         file = self.folder / "metrics.csv"
         if not (self.folder / "recipe.toml").is_file():
-            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self.typed}")
+            raise RunError(f"'{self.folder}' is not a run folder: make one with nin-onnx train RECIPE --out {self.typed}")
         try:
             text = file.read_text(encoding="utf-8")
             reader = csv.DictReader(io.StringIO(text), strict=True)

@@ -5,21 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Captured", "Result", "record"]
+__all__ = ["CapturedUpdate", "StepResult", "record"]
 
-Result = tuple[Tensor, Tensor]
-"""Loss and count of errors, of one update."""
+StepResult = tuple[Tensor, Tensor]
+"""Loss and number of errors of one update."""
 
-Update = Callable[[Tensor], Result]
+Update = Callable[[Tensor], StepResult]
 """From the numbers of a batch's images, int64 [N], to what they gave; moves the weights."""
 
-WARM_UP = 3  # updates before the capture: libraries choose their algorithms then, and take their memory
+WARMUP = 3  # updates before the capture: libraries choose their algorithms then, and take their memory
 NOISE = 2.0  # how much farther from float32 than the plain step a momentum may be: both round to bf16
 LEAST_NOISE = 0.01  # of a step: what two orders of the same sums may differ by; another batch or mask is farther by far
 LENGTH_TOLERANCE = 0.25  # of a step's length: Muon makes noise as long as the rest, so that directions say little
 
 
-class Captured:
+class CapturedUpdate:
     """Stands for an update whose every kernel is the same from batch to batch, but for the content of tensors.
 
     For each size of a batch, the first one is captured, then learnt from three times from the same state: by the replay, by
@@ -40,22 +40,22 @@ class Captured:
         """`state` is what an update changes; `inputs` are the tensors on the device that are filled before each."""
         self.updates, self.plain, self.exact = [*updates], plain, exact
         self.state, self.inputs, self.echo = state, inputs, echo
-        self.graphs: dict[int, tuple[Tensor, Result, Callable[[], None]]] = {}
+        self.graphs: dict[int, tuple[Tensor, StepResult, Callable[[], None]]] = {}
 
-    def __call__(self, rows: Tensor) -> Result:
+    def __call__(self, rows: Tensor) -> StepResult:
         if not self.updates:
             return self.plain(rows)
         if len(rows) not in self.graphs:
             return self._first(rows)
         return self._replayed(rows)
 
-    def _replayed(self, rows: Tensor) -> Result:
-        place, answer, replay = self.graphs[len(rows)]
-        place.copy_(rows)
+    def _replayed(self, rows: Tensor) -> StepResult:
+        graph_rows, result, replay = self.graphs[len(rows)]
+        graph_rows.copy_(rows)
         replay()
-        return answer
+        return result
 
-    def _first(self, rows: Tensor) -> Result:
+    def _first(self, rows: Tensor) -> StepResult:
         """Do the first update of this size by `plain`, and see whether a graph does the same."""
         before = _copied(self.state)
         loss, wrong = (one.clone() for one in self.plain(rows))
@@ -90,38 +90,38 @@ class Captured:
         found = ((name, before[name], exact, plain[name], replayed[name]) for name, exact in self.state.items())
         return next((name for name, *tensors in found if not _close(name, *tensors)), None)
 
-    def _recorded(self, rows: Tensor) -> tuple[Tensor, Result, Callable[[], None]]:
+    def _recorded(self, rows: Tensor) -> tuple[Tensor, StepResult, Callable[[], None]]:
         """Capture with other inputs than the check has, so that a number which became part of the graph is found."""
         inputs = [one.clone() for one in self.inputs]
-        place = torch.zeros_like(rows)
+        graph_rows = torch.zeros_like(rows)
         try:
             for one in self.inputs:
                 one.zero_()
-            answer, replay = record(lambda: self.updates[0](place))
+            result, replay = record(lambda: self.updates[0](graph_rows))
         finally:
             for one, kept in zip(self.inputs, inputs, strict=True):
                 one.copy_(kept)
-        return place, answer, replay
+        return graph_rows, result, replay
 
 
-def record(call: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
+def record(call: Callable[[], StepResult]) -> tuple[StepResult, Callable[[], None]]:
     """Capture `call` as a CUDA graph; return its result, in memory of the graph, and what replays it."""
     side, main = torch.cuda.Stream(), torch.cuda.current_stream()
     side.wait_stream(main)
     try:
         with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
+            for _ in range(WARMUP):
                 call()
     finally:
         main.wait_stream(side)  # also after a failure: what was begun there may still write
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            answer = call()
+            result = call()
     except RuntimeError:
         torch.cuda.set_stream(main)  # a capture that fails to end would leave its own stream behind as the current one
         raise
-    return answer, graph.replay
+    return result, graph.replay
 
 
 def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

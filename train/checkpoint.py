@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             description = json.loads((file.metadata() or {})[KEY])
             tensors = {_current(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise RunError(f"'{path}' is no nin-onnx checkpoint ({error}): train again, or give another run") from error
+        raise RunError(f"'{path}' is not a nin-onnx checkpoint ({error}): train again, or give another run") from error
     return tensors, description
 
 

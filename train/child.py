@@ -1,4 +1,4 @@
-"""A nin-onnx command in a process of its own, so that whatever happens to it happens to it alone."""
+"""A nin-onnx command in a process of its own, whose failure affects nothing else."""
 
 import ctypes
 import os
@@ -19,46 +19,46 @@ LINUX_DEATH_SIGNAL = 1
 
 
 class Child:
-    """The process: what it says goes to the end of a log, what it prints as a result is kept until it has ended."""
+    """The process: its error stream is appended to a log, its standard output is kept."""
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
-        self.printed = ""
-        """What it printed on its standard output, when it has ended."""
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open until then
-        with log.open("ab") as said:
-            self._read = self._begun = said.tell()
+        self.output = ""
+        """Its standard output, once it has ended."""
+        self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - open until it has ended
+        with log.open("ab") as stderr:
+            self._read = self._begun = stderr.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "nin_onnx.train.child", str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=said,
+                stdout=self._stdout,
+                stderr=stderr,
                 env=os.environ | dict(environment),
-                start_new_session=True,  # Ctrl-C reaches the parent only, which stops all in order
+                start_new_session=True,  # Ctrl-C reaches the parent only, which stops its children in order
             )
 
     @property
     def status(self) -> int | None:
-        """The exit status; None while it runs."""
+        """Its exit status; None while it is running."""
         status = self.process.poll()
-        if status is not None and not self._output.closed:
-            self._output.seek(0)
-            self.printed = self._output.read().decode(errors="replace")
-            self._output.close()
+        if status is not None and not self._stdout.closed:
+            self._stdout.seek(0)
+            self.output = self._stdout.read().decode(errors="replace")
+            self._stdout.close()
         return status
 
     def stop(self) -> None:
-        """Ask it to save what it has and to end."""
+        """Ask it to save and to end."""
         self.process.terminate()
 
     def kill(self) -> None:
-        """End it now, and wait until it is gone."""
+        """Kill it, and wait until it has ended."""
         self.process.kill()
         self.process.wait()
 
-    def said(self) -> list[str]:
-        """Return the lines that it added to its log since this was asked last."""
+    def new_lines(self) -> list[str]:
+        """Return the lines that it has added to its log since the last call."""
         with self.log.open("rb") as log:
             log.seek(self._read)
             *lines, rest = log.read().split(b"\n")
@@ -67,8 +67,8 @@ class Child:
             lines.append(rest)
         return [line.decode(errors="replace") for line in lines]
 
-    def why(self) -> str:
-        """Return why it ended, by its exit status and its last words."""
+    def failure(self) -> str:
+        """Return why it ended: its exit status and its last line."""
         with self.log.open("rb") as log:
             log.seek(max(self._begun, log.seek(0, os.SEEK_END) - 5_000))
             lines = log.read().decode(errors="replace").split("\n")
@@ -76,20 +76,20 @@ class Child:
         status = self.process.returncode
         if status > 0 and last.startswith("error: "):
             return last.removeprefix("error: ")
-        ending = f"ended with status {status}" if status >= 0 else f"killed by {_name(-status)}"
-        return f"{ending}, see '{self.log}'" + (f"; its last words: {last[:200]}" if last else "")
+        ending = f"ended with status {status}" if status >= 0 else f"killed by {_signal_name(-status)}"
+        return f"{ending}, see '{self.log}'" + (f"; its last line: {last[:200]}" if last else "")
 
 
-def _name(number: int) -> str:
+def _signal_name(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def _main() -> None:
     """Run the command that follows the number of the parent in the arguments."""
     parent = int(sys.argv.pop(1))
-    if sys.platform == "linux":  # then even a parent that is killed leaves nothing behind: its children save and end
+    if sys.platform == "linux":  # if the parent is killed, its children save and end too
         ctypes.CDLL(None).prctl(LINUX_DEATH_SIGNAL, int(signal.SIGTERM))
-        if os.getppid() != parent:  # it has ended meanwhile
+        if os.getppid() != parent:  # the parent has ended meanwhile
             sys.exit(128 + signal.SIGTERM)
     runpy.run_module("nin_onnx", run_name="__main__")
 

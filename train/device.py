@@ -1,19 +1,21 @@
-"""Where a training runs, and in which precision the hardware computes fast."""
+"""The device that a training runs on, and the precision that it computes in."""
 
 import os
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from nin_onnx.errors import NinOnnxError
 
-__all__ = ["autocast", "choose", "name", "precision", "set_up"]
+__all__ = ["autocast", "choose", "kernels_for", "name", "precision", "set_up"]
 
 
 def choose(name: str) -> torch.device:
-    """The device called `auto`, `cpu` or `cuda`; `auto` is CUDA where there is one, and torchrun gives each process its own."""
+    """Return the device `auto`, `cpu` or `cuda`; `auto` is CUDA if available, and each process of torchrun has its own GPU."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise NinOnnxError("the device 'cuda' is not here: torch finds no NVIDIA GPU; use --device cpu")
+        raise NinOnnxError("device 'cuda' is not available: torch finds no NVIDIA GPU; use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
@@ -40,12 +42,12 @@ def set_up(device: torch.device, *, deterministic: bool) -> None:
 
 
 def name(device: torch.device) -> str:
-    """What the GPU is called; `cpu` for a processor."""
+    """Return the name of the GPU, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:
-    """The type that convolutions compute in; `auto` is bf16 where the hardware multiplies in it."""
+    """Return the type that convolutions compute in; `auto` is bf16 if the hardware multiplies in it."""
     if name == "auto":
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
         name = "bf16" if fast else "fp32"
@@ -55,6 +57,15 @@ def precision(name: str, device: torch.device) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
     """Let convolutions compute in `dtype`, with weights and gradients in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def kernels_for(x: Tensor) -> Any:
+    """Return the module `kernels` if `x` is on a GPU, else None: plain PyTorch does the same then."""
+    if not x.is_cuda:
+        return None
+    from nin_onnx.train import kernels
+
+    return kernels
 
 
 def _cpu_has_bf16() -> bool:

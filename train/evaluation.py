@@ -1,4 +1,4 @@
-"""How many images a classifier gets wrong: in one process, and in all that train together."""
+"""Counts the images that a classifier gets wrong: in one process, and in all that train together."""
 
 import torch
 from torch import Tensor
@@ -8,28 +8,27 @@ from nin_onnx.train.examples import Examples
 from nin_onnx.train.network import TorchClassifier, logits
 from nin_onnx.train.process_group import ProcessGroup
 
-__all__ = ["count_errors", "error_of_all", "errors_of_all"]
+__all__ = ["count_errors", "error_percent", "total_errors"]
 
 
-def error_of_all(classifier: TorchClassifier, judged: Examples | None, team: ProcessGroup, dtype: torch.dtype) -> float | None:
-    """Return the per cent of wrong answers to the images that all processes judge, each its own; None if there are none."""
-    if judged is None:
+def error_percent(classifier: TorchClassifier, part: Examples | None, group: ProcessGroup, dtype: torch.dtype) -> float | None:
+    """Return the error in per cent over the parts of all processes, `part` being this one's; None if there are no images."""
+    if part is None:
         return None
-    device = judged.labels.device
-    images = int(team.sum(torch.tensor(len(judged.labels), device=device)))
-    return 100 * errors_of_all(classifier, judged, team, dtype) / images if images else None
+    images = int(group.sum(torch.tensor(len(part.labels), device=part.labels.device)))
+    return 100 * total_errors(classifier, part, group, dtype) / images if images else None
 
 
-def errors_of_all(classifier: TorchClassifier, judged: Examples, team: ProcessGroup, dtype: torch.dtype) -> int:
-    """Return how many of the images that all processes judge are wrong."""
-    wrong = count_errors(classifier, *judged, dtype) if len(judged.labels) else 0
-    return int(team.sum(torch.tensor(wrong, device=judged.labels.device)))
+def total_errors(classifier: TorchClassifier, part: Examples, group: ProcessGroup, dtype: torch.dtype) -> int:
+    """Return the number of errors over the parts of all processes, `part` being this one's."""
+    wrong = count_errors(classifier, *part, dtype) if len(part.labels) else 0
+    return int(group.sum(torch.tensor(wrong, device=part.labels.device)))
 
 
 def count_errors(
     classifier: TorchClassifier, images: Tensor, labels: Tensor, dtype: torch.dtype = torch.float32, batch: int = 256
 ) -> int:
-    """Images of uint8 [N, H, W, C] whose highest logit is not their label's; the classifier is left in its mode."""
+    """Return how many `images`, uint8 [N, H, W, C], are misclassified; the classifier is left in its mode."""
     was_training = classifier.training
     classifier.eval()
     wrong = torch.zeros((), dtype=torch.int64, device=images.device)

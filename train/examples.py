@@ -37,32 +37,32 @@ class TrainingData:
     examples: Examples
     """The training images of all processes, on the device."""
     held_out: Examples
-    """What this process judges of the images that `train.validation` holds out."""
+    """This process's part of the images that `train.validation` holds out."""
     curve: Examples | None
-    """With `train.test_curve`: what it judges of the test images after each epoch."""
+    """With `train.test_curve`, its part of the test images, for the error after each epoch."""
     fingerprint: str
     """Of the training images, with those held out."""
     steps_per_epoch: int
 
     @classmethod
-    def load(cls, recipe: Recipe, data_dir: Path | None, device: torch.device, team: ProcessGroup) -> "TrainingData":
-        """Read what `recipe` names; on each machine one process downloads what is absent. Raises `DataError`, `RecipeError`."""
-        if not team.leads_its_machine:
-            team.wait()  # for this machine's leader to download the data
+    def load(cls, recipe: Recipe, data_dir: Path | None, device: torch.device, group: ProcessGroup) -> "TrainingData":
+        """Read what `recipe` names; on each machine one process downloads what is absent. Raise `DataError` or `RecipeError`."""
+        if not group.is_local_main:
+            group.wait()  # for this machine's main process to download the data
         dataset = load(recipe, "train", data_dir)
         # Read now and judged at the end, so that a broken file costs no training.
         test = None if recipe.train.validation else load(recipe, "test", data_dir)
-        if team.leads_its_machine:
-            team.wait()
-        check(recipe, dataset, team.size)
+        if group.is_local_main:
+            group.wait()
+        check(recipe, dataset, group.size)
         trained_on = dataset[: len(dataset) - max(recipe.train.validation, dataset.held_out)]
         held_out = dataset[len(dataset) - recipe.train.validation :]
         return cls(
             trained_on=trained_on,
             test=test,
             examples=to_device(trained_on, device),
-            held_out=to_device(held_out[team.part(len(held_out))], device),
-            curve=to_device(test[team.part(len(test))], device) if test is not None and recipe.train.test_curve else None,
+            held_out=to_device(held_out[group.part(len(held_out))], device),
+            curve=to_device(test[group.part(len(test))], device) if test is not None and recipe.train.test_curve else None,
             fingerprint=dataset.fingerprint,
             steps_per_epoch=math.ceil(len(trained_on) / recipe.train.batch_size),
         )
@@ -74,7 +74,7 @@ class TrainingData:
 
 
 def load(recipe: Recipe, split: Split, data_dir: Path | None, *, download: bool = True) -> Dataset:
-    """A split of the recipe's data set, with `download` downloaded where it is absent; raises `DataError`."""
+    """Return a split of the recipe's data set, downloaded if it is absent and `download` is set; raise `DataError`."""
     if recipe.folder is None:
         return data.load(recipe.dataset, split, data_dir, download=download)
     channels, height, width = recipe.table().input
@@ -94,7 +94,7 @@ def load(recipe: Recipe, split: Split, data_dir: Path | None, *, download: bool 
 
 
 def to_device(dataset: Dataset, device: torch.device) -> Examples:
-    """The whole of `dataset` as two tensors on `device`."""
+    """Return all of `dataset` as two tensors on `device`."""
     return Examples(torch.tensor(dataset.images, device=device), torch.tensor(dataset.labels, device=device))
 
 

@@ -1,22 +1,22 @@
-"""Whether a training is still alive: a loss that is a number, and gradients that reach the first layer."""
+"""Whether a training can still succeed: its loss is finite, and gradients reach the first layer."""
 
 import math
 
 from nin_onnx.errors import TrainingError
 
-__all__ = ["check_alive"]
+__all__ = ["check_not_collapsed"]
 
-DEAD_AFTER = 20  # steps without a gradient: after fewer, momentum may still carry the weights back to life
+MAX_STEPS_WITHOUT_GRADIENT = 20  # after fewer, momentum may still bring gradients back
 
 
-def check_alive(loss: float, silent: int, step: int, classes: int, learning_rate: float) -> None:
-    """Raise `TrainingError` for a `loss` that is no number, or after too many `silent` steps: none with a gradient."""
+def check_not_collapsed(loss: float, steps_without_gradient: int, step: int, classes: int, learning_rate: float) -> None:
+    """Raise `TrainingError` if `loss` is not finite, or after too many steps without a gradient."""
     if not math.isfinite(loss):
         raise TrainingError(f"the loss became {loss} by step {step}: lower optimizer.learning_rate ({learning_rate})", step)
-    if silent >= DEAD_AFTER:
+    if steps_without_gradient >= MAX_STEPS_WITHOUT_GRADIENT:
         raise TrainingError(
-            f"the network is dead at step {step}: a whole layer is 0 after its ReLU for every image, so no gradient passes "
-            f"it and the loss stays at ln {classes} = {math.log(classes):.4f}; start again with another --seed or a lower "
-            f"optimizer.learning_rate",
+            f"the training collapsed at step {step} (dead ReLUs): a whole layer is 0 after its ReLU for every image, so no "
+            f"gradient passes it and the loss stays at ln {classes} = {math.log(classes):.4f}; start again with another --seed "
+            f"or a lower optimizer.learning_rate",
             step,
         )

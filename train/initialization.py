@@ -3,7 +3,7 @@
 import torch
 
 from nin_onnx.recipe import NetworkSettings
-from nin_onnx.train.local import LocallyConnected2d
+from nin_onnx.train.locally_connected import LocallyConnected2d
 from nin_onnx.train.network import Network, Weighted
 
 __all__ = ["initialize"]

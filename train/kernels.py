@@ -1,13 +1,15 @@
 """Triton kernels of a training step on a GPU: what cuDNN and cuBLAS leave to several passes over memory, each in one.
 
-Images and activations lie channels last: [N, H, W, C] in memory. Each kernel's plain PyTorch twin is in `fused`, and the tests
-run both, the kernels by Triton's interpreter.
+Images and activations lie channels last: [N, H, W, C] in memory. Each kernel's plain PyTorch twin is in `fused` and its
+parts, and the tests run both, the kernels by Triton's interpreter.
 """
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from nin_onnx.train.fused_pooling import Pooling
 
 __all__ = ["column_sums", "max_pool_backward", "max_pool_forward", "patches", "relu_backward"]
 
@@ -176,19 +178,8 @@ def _max_pool_forward(
     tl.store(index + at, which.to(tl.uint8), mask=inside)
 
 
-def max_pool_forward(
-    x: Tensor,
-    bias: Tensor,
-    key: Tensor,
-    out: Tensor,
-    index: Tensor,
-    kernel: int,
-    stride: int,
-    relu: bool,
-    dropped: int,
-    scale: float,
-) -> None:
-    """Fill `out` and `index` [N, OH, OW, C] from `x` [N, H, W, C]: pooled, plus `bias` [C], ReLU, dropout by `key` [] × `scale`.
+def max_pool_forward(x: Tensor, bias: Tensor, key: Tensor, out: Tensor, index: Tensor, pooling: Pooling) -> None:
+    """Fill `out` and `index` [N, OH, OW, C] from `x` [N, H, W, C]: pooled, plus `bias` [C], ReLU, dropout by `key` [].
 
     `index` is the place of the highest number in its window, counted along its rows, or `NONE`.
     """
@@ -196,9 +187,9 @@ def max_pool_forward(
     tile = _tile(channels)
     rows = max(1, 2048 // tile)
     _max_pool_forward[(triton.cdiv(count * out.shape[1] * out.shape[2], rows),)](
-        x, bias, key, out, index, count, scale, H=height, W=width, OH=out.shape[1], OW=out.shape[2], C=channels, KERNEL=kernel,
-        STRIDE=stride, RELU=relu, DROPPED=dropped, NONE=NONE, BM=rows, BC=tile, GOLDEN=GOLDEN, FIRST=FIRST, SECOND=SECOND,
-        num_warps=4,
+        x, bias, key, out, index, count, pooling.scale, H=height, W=width, OH=out.shape[1], OW=out.shape[2], C=channels,
+        KERNEL=pooling.kernel, STRIDE=pooling.stride, RELU=pooling.relu, DROPPED=pooling.dropped, NONE=NONE, BM=rows, BC=tile,
+        GOLDEN=GOLDEN, FIRST=FIRST, SECOND=SECOND, num_warps=4,
     )  # fmt: skip
 
 
@@ -225,12 +216,12 @@ def _max_pool_backward(
     tl.store(out + m[:, None] * C + c[None, :], (total * scale).to(out.dtype.element_ty), mask=inside)
 
 
-def max_pool_backward(gradient: Tensor, index: Tensor, out: Tensor, kernel: int, stride: int, scale: float) -> None:
-    """Fill `out` [N, H, W, C] with the `gradient` [N, OH, OW, C] of each window at the place that `index` names, × `scale`."""
+def max_pool_backward(gradient: Tensor, index: Tensor, out: Tensor, pooling: Pooling) -> None:
+    """Fill `out` [N, H, W, C] with the `gradient` [N, OH, OW, C] of each window, scaled, at the place that `index` names."""
     count, height, width, channels = out.shape
     tile = _tile(channels)
     rows = max(1, 2048 // tile)
     _max_pool_backward[(triton.cdiv(count * height * width, rows),)](
-        gradient, index, out, count, scale, H=height, W=width, OH=gradient.shape[1], OW=gradient.shape[2], C=channels,
-        KERNEL=kernel, STRIDE=stride, BM=rows, BC=tile, num_warps=4,
+        gradient, index, out, count, pooling.scale, H=height, W=width, OH=gradient.shape[1], OW=gradient.shape[2], C=channels,
+        KERNEL=pooling.kernel, STRIDE=pooling.stride, BM=rows, BC=tile, num_warps=4,
     )  # fmt: skip

@@ -7,21 +7,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from nin_onnx.train.under_way import Echo
+from nin_onnx.train.running import Echo
 
-__all__ = ["served"]
+__all__ = ["service"]
 
 PROGRAM = "nvidia-cuda-mps-control"
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds that it may take to start or to stop."""
 
 
 @contextmanager
-def served(echo: Echo, *, wanted: bool) -> Iterator[Mapping[str, str]]:
+def service(echo: Echo, *, wanted: bool) -> Iterator[Mapping[str, str]]:
     """Start the service, if it is `wanted` and installed, and stop it when the block ends.
 
-    Gives the environment variables by which trainings find it. There are none if it does not start, which is said, or if
-    CUDA_MPS_PIPE_DIRECTORY is set: then it runs already, and trainings find it by that.
+    Yield the environment variables by which trainings find it: none if it does not start, which is reported, or if
+    CUDA_MPS_PIPE_DIRECTORY is set, since it runs already then.
     """
     if not wanted or shutil.which(PROGRAM) is None or "CUDA_MPS_PIPE_DIRECTORY" in os.environ:
         yield {}
@@ -50,7 +50,7 @@ def _control(variables: Mapping[str, str], *options: str, said: str = "") -> str
             stderr=subprocess.DEVNULL,
             env=os.environ | variables,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)

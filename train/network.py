@@ -18,7 +18,7 @@ from nin_onnx.architecture import (
     layers,
 )
 from nin_onnx.train.dropout import SeededDropout
-from nin_onnx.train.local import LocallyConnected2d
+from nin_onnx.train.locally_connected import LocallyConnected2d
 from nin_onnx.train.preprocessing import Preprocessing
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""How gradients change the weights: by stochastic gradient descent, or by Muon; each group of parameters at its own rate."""
+"""The optimizers, stochastic gradient descent and Muon; each group of parameters has its own learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ __all__ = ["Muon", "Optimizer", "orthogonalized", "parameter_groups"]
 
 
 class Optimizer:
-    """Momentum and rates of all weights and biases of a network."""
+    """Momentum and learning rates of all weights and biases of a network."""
 
     def __init__(self, network: Network, settings: OptimizerSettings) -> None:
         self.names = {parameter: name for name, parameter in network.named_parameters()}
@@ -38,14 +38,14 @@ class Optimizer:
                 # On the device, where a captured step reads it anew.
                 group["lr"] = torch.tensor(settings.learning_rate * group["scale"], device=device)
 
-    def set_rate(self, rate: float) -> None:
+    def set_learning_rate(self, learning_rate: float) -> None:
         """Set the learning rate of the weights, and every other group's with it."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"].fill_(rate * group["scale"])
+                group["lr"].fill_(learning_rate * group["scale"])
 
     def step(self) -> None:
-        """Change the weights by their gradients, and drop these."""
+        """Update the weights by their gradients, and drop these."""
         for weight, matrix in self.matrices.items():
             assert weight.grad is not None
             matrix.grad = weight.grad.movedim(1, -1).flatten(1)
@@ -54,12 +54,12 @@ class Optimizer:
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
-        """Forget the gradients, also those that a pass which failed has left."""
+        """Forget the gradients, also those that a failed pass has left."""
         for parameter in (*self.names, *self.matrices.values()):
             parameter.grad = None
 
     def momentum(self) -> dict[str, Tensor]:
-        """Of each parameter, by its name: in a matrix's shape where it is changed as one."""
+        """Return the momentum of each parameter by its name, in a matrix's shape if it is updated as one."""
         states = {parameter: state for optimizer in self.optimizers for parameter, state in optimizer.state.items()}
         return {name: states[self.matrices.get(one, one)]["momentum_buffer"] for one, name in self.names.items()}
 
@@ -78,13 +78,13 @@ class Muon(torch.optim.Optimizer):
         """Change each matrix [outputs, everything else] by its gradient."""
         assert closure is None
         for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
+            lr, momentum = group["lr"], group["momentum"]
             for matrix in group["params"]:
                 average = self.state[matrix]["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
                 direction = orthogonalized(matrix.grad.lerp(average, momentum))
                 rows, columns = matrix.shape
-                matrix.mul_(1 - rate * group["weight_decay"])
-                matrix.sub_(direction * (rate * math.sqrt(max(1, rows / columns))))
+                matrix.mul_(1 - lr * group["weight_decay"])
+                matrix.sub_(direction * (lr * math.sqrt(max(1, rows / columns))))
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
@@ -103,9 +103,9 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
 
 def parameter_groups(network: Network, settings: OptimizerSettings) -> list[dict[str, Any]]:
-    """Weights and biases, of the last layer and of the others, each with its own rate (author's released parameters).
+    """Return weights and biases, of the last layer and of the others, as groups with a learning rate of their own.
 
-    `scale` is the group's learning rate over that of the weights; biases do not decay.
+    `scale` is the group's learning rate over that of the weights; biases do not decay (author's released parameters).
     """
     *others, last = network.weighted()
     groups: list[dict[str, Any]] = []

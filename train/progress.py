@@ -1,4 +1,4 @@
-"""How a training tells where it is: a bar within the epoch where somebody watches, a line after each."""
+"""How a training shows its progress: a bar within the epoch on a terminal, and a line after each epoch."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ REFRESH = 1.0  # seconds between two looks at the device, each of which waits fo
 
 @dataclass
 class Bar:
-    """The bar of one epoch: how far, loss, error, images a second, time left."""
+    """The bar of one epoch: progress, loss, error, images a second, time left."""
 
     shown: "ProgressBar[int]"
     label: str
@@ -31,7 +31,7 @@ class Bar:
     looked: float = 0.0
 
     def show(self, images: int, sums: Tensor, seconds: float) -> None:
-        """Show that `images` more were learnt from; `sums` [2] of loss and errors, and `seconds`, are of the whole epoch."""
+        """Show that `images` more were trained on; `sums` [2] of loss and errors, and `seconds`, are of the whole epoch."""
         self.seen += images
         if self.hidden:
             return
@@ -45,7 +45,7 @@ class Bar:
 
 @contextmanager
 def bar(images: int, seen: int, label: str, *, hidden: bool) -> Iterator[Bar]:
-    """A bar over an epoch of `images`, of which `seen` are done; it is there only if the error stream is a terminal."""
+    """Show a bar over an epoch of `images`, of which `seen` are done, if the error stream is a terminal."""
     stream = sys.stderr
     hidden = hidden or not stream.isatty()
     with click.progressbar(length=images, label=label, file=stream, hidden=hidden, width=20) as shown:
@@ -55,19 +55,19 @@ def bar(images: int, seen: int, label: str, *, hidden: bool) -> Iterator[Bar]:
 
 
 def line(epochs: list[Epoch], total: int) -> str:
-    """The last epoch's figures, and the time that those to come will take."""
+    """Return the last epoch's figures, and the time that the remaining ones will take."""
     epoch = epochs[-1]
     left = sum(one.seconds for one in epochs) / len(epochs) * (total - epoch.epoch)
     others = (("validation", epoch.validation_error), ("test", epoch.test_error))
     judged = "".join(f"  {name} {error:.2f} %" for name, error in others if error is not None)
     return (
-        f"epoch {epoch.epoch:>{len(str(total))}}/{total}  rate {epoch.learning_rate:.4f}  loss {epoch.train_loss:.4f}  "
+        f"epoch {epoch.epoch:>{len(str(total))}}/{total}  lr {epoch.learning_rate:.4f}  loss {epoch.train_loss:.4f}  "
         f"error {epoch.train_error:.2f} %{judged}  {epoch.images_per_second:,.0f} images/s  {duration(left)} left"
     )
 
 
 def duration(seconds: float) -> str:
-    """Return `seconds` as a person says it."""
+    """Return `seconds` in hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

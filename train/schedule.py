@@ -1,4 +1,4 @@
-"""The learning rate over time, and the moving average of the weights."""
+"""The learning rate over time, and the exponential moving average (EMA) of the weights."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from torch import Tensor
 from nin_onnx.recipe import Recipe, ScheduleSettings
 from nin_onnx.train.network import Network
 
-__all__ = ["average_share", "average_weights", "ended", "plateaus", "rate_factor"]
+__all__ = ["ema_share", "ended", "lr_factor", "plateaus", "update_ema"]
 
 
-DROPS = 2  # `plateau`: the last rate is 1 % of the first (paper §4)
+MAX_DROPS = 2  # `plateau`: the last learning rate is 1 % of the first (paper §4)
 
 
-def rate_factor(schedule: ScheduleSettings, step: int, steps: int, steps_per_epoch: int, stops: int = 0) -> float:
-    """What the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at the schedule's highest.
+def lr_factor(schedule: ScheduleSettings, step: int, steps: int, steps_per_epoch: int, plateaus: int = 0) -> float:
+    """Return what the learning rate is multiplied by at `step` (from 0) of `steps`: 1 at its highest.
 
-    `stops` are the `plateaus` of the epochs before.
+    `plateaus` is the number of them in the epochs before.
     """
     if schedule.kind == "stepped":
         epoch = step // steps_per_epoch
         return 0.1 ** sum(epoch >= milestone for milestone in schedule.milestones)
     if schedule.kind == "plateau":
-        return 0.1**stops
+        return 0.1**plateaus
     rising = schedule.warmup * steps
     if step < rising:
         return (step + 1) / (math.floor(rising) + 1)
@@ -33,10 +33,10 @@ def rate_factor(schedule: ScheduleSettings, step: int, steps: int, steps_per_epo
 
 
 def plateaus(errors: Sequence[float], patience: int, classes: int) -> int:
-    """How often the training `errors`, in per cent, stayed at or above their lowest for `patience` epochs.
+    """Return how often the training `errors`, in per cent, stayed at or above their lowest for `patience` epochs.
 
-    After each time the lowest is sought anew. Epochs before the first that is better than nine tenths of guessing's error do
-    not count: the author's first weights may begin with a long plateau, and what has not begun has not stopped.
+    After each time the search for the lowest starts anew. Epochs before the first that is better than nine tenths of the error
+    of guessing do not count: with the author's first weights, training may begin with a long plateau.
     """
     found, lowest, waited = 0, math.inf, 0
     guessing = 100 * (1 - 1 / classes)
@@ -48,22 +48,22 @@ def plateaus(errors: Sequence[float], patience: int, classes: int) -> int:
 
 
 def ended(recipe: Recipe, errors: Sequence[float], classes: int) -> bool:
-    """Whether the epochs with these training errors were the last."""
+    """Return whether the training is over after epochs with these training `errors`."""
     if len(errors) >= recipe.train.epochs:
         return True
-    return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > DROPS
+    return recipe.schedule.kind == "plateau" and plateaus(errors, recipe.schedule.patience, classes) > MAX_DROPS
 
 
-def average_share(decay: float, step: int) -> float:
-    """Return the share of the new weights in their moving average: larger in the first steps, so that it forgets its start."""
+def ema_share(decay: float, step: int) -> float:
+    """Return the weight of the new values in the exponential moving average; it is larger in the first steps."""
     return 1 - min(decay, (1 + step) / (10 + step))
 
 
-def average_weights(average: Network, network: Network, share: Tensor) -> None:
-    """Move `average` by its `share` [] towards the weights of `network`."""
+def update_ema(ema: Network, network: Network, share: Tensor) -> None:
+    """Move the weights of `ema` by `share` [] towards those of `network`."""
     with torch.no_grad():
-        ours: list[Tensor] = list(average.parameters())
-        theirs: list[Tensor] = list(network.parameters())
-        way = torch._foreach_sub(theirs, ours)
-        torch._foreach_mul_(way, share)
-        torch._foreach_add_(ours, list(way))
+        averages: list[Tensor] = list(ema.parameters())
+        weights: list[Tensor] = list(network.parameters())
+        differences = torch._foreach_sub(weights, averages)
+        torch._foreach_mul_(differences, share)
+        torch._foreach_add_(averages, list(differences))

@@ -1,4 +1,4 @@
-"""What an interrupted run goes on from: its tensors, its place, and the conditions that its bytes depend on."""
+"""What an interrupted run resumes from: its tensors, its place, and the conditions that its bytes depend on."""
 
 import platform
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from nin_onnx.train import checkpoint
 from nin_onnx.train.process_group import ProcessGroup
 from nin_onnx.train.writable_run import WritableRun
 
-__all__ = ["Conditions", "State", "own_sums", "read", "unusable", "write"]
+__all__ = ["Conditions", "TrainingState", "own_sums", "read", "unusable", "write"]
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Beside recipe and seed, all that decides the last bits of the weights."""
+    """What decides the last bits of the weights, next to recipe and seed."""
 
     dataset: str
     """Fingerprint of the training images."""
@@ -36,57 +36,58 @@ class Conditions:
 
 
 @dataclass
-class State:
-    """The place in a training: the epochs that are over, and in the one that is not the steps that are done."""
+class TrainingState:
+    """How far a training is: its finished epochs, and the finished steps of the current one."""
 
     seed: int
     epochs: list[Epoch] = field(default_factory=list)
     steps: int = 0
-    """Of the epoch that is not over; `seconds` are theirs."""
+    """Of the current epoch."""
     seconds: float = 0.0
+    """That these steps took."""
 
 
-def write(run: WritableRun, recipe: Recipe, state: State, conditions: Conditions, tensors: Mapping[str, Tensor]) -> None:
+def write(run: WritableRun, recipe: Recipe, state: TrainingState, conditions: Conditions, tensors: Mapping[str, Tensor]) -> None:
     """Write `run`'s state."""
     description = {"recipe": asdict(recipe), "conditions": asdict(conditions), "state": asdict(state)}
     checkpoint.write(run.state, tensors, description)
 
 
-def read(run: WritableRun, recipe: Recipe, conditions: Conditions) -> tuple[State, dict[str, Tensor], list[str]]:
-    """`run`'s state, its tensors, and a line for each condition that was another one when it was written.
+def read(run: WritableRun, recipe: Recipe, conditions: Conditions) -> tuple[TrainingState, dict[str, Tensor], list[str]]:
+    """Return `run`'s state, its tensors, and a line for each condition that was different when it was written.
 
-    A state of an older version goes on too: recipe keys that it lacks are at their defaults, its conditions unknown.
-    Raises `RunError` for a state of another recipe, and where a condition differs that must not.
+    A state of an older version can be resumed too: recipe keys that it lacks have their defaults, its conditions are unknown.
+    Raise `RunError` for a state of another recipe, or if one of `Conditions.MUST_AGREE` differs.
     """
     tensors, description = checkpoint.read(run.state)
     try:
         now: dict[str, Any] = asdict(conditions)
         before = {**dict.fromkeys(now, "unknown"), **description["conditions"]}
         if from_dict(description["recipe"], run.state.name) != recipe:
-            raise ValueError("it is of another recipe than the recipe.toml beside it")
+            raise ValueError("it is of another recipe than the recipe.toml next to it")
         for name in Conditions.MUST_AGREE:
             if before[name] not in ("unknown", now[name]):
                 raise ValueError(f"its {name} was {before[name]}, here it is {now[name]}")
         differing = [f"{name}: {before[name]} before, {now[name]} now" for name in now if before[name] != now[name]]
         kept: dict[str, Any] = description["state"]
         epochs = [Epoch(**{**dict.fromkeys(NOT_ALWAYS), **epoch}) for epoch in kept["epochs"]]
-        state = State(kept["seed"], epochs, kept["steps"], kept["seconds"])
+        state = TrainingState(kept["seed"], epochs, kept["steps"], kept["seconds"])
     except (KeyError, TypeError, AttributeError, ValueError, RecipeError) as error:
         raise unusable(run, error) from error
     return state, tensors, differing
 
 
-def own_sums(sums: Tensor, team: ProcessGroup) -> Tensor:
-    """Return what this process has of `sums` [processes, 2] of loss and errors: its own, or an even part of other processes'."""
-    if len(sums) == team.size:
-        return sums[team.rank]
+def own_sums(sums: Tensor, group: ProcessGroup) -> Tensor:
+    """Return this process's row of `sums` [processes, 2] of loss and errors; an even share if their number was different."""
+    if len(sums) == group.size:
+        return sums[group.rank]
     loss, wrong = sums.sum(0)
-    part = team.part(int(wrong))  # of whole errors, so that their sum is exact
-    return torch.stack([loss / team.size, torch.full_like(wrong, part.stop - part.start)])
+    part = group.part(int(wrong))  # of whole errors, so that their sum is exact
+    return torch.stack([loss / group.size, torch.full_like(wrong, part.stop - part.start)])
 
 
 def unusable(run: WritableRun, reason: object) -> RunError:
-    """The error for a state that cannot be gone on from here."""
+    """Return the error for a state that cannot be resumed here."""
     return RunError(
         f"'{run.state}' cannot be resumed here ({' '.join(str(reason).split())}): resume where it began, or train afresh with "
         "another --out"

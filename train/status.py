@@ -1,9 +1,8 @@
-"""Where a reproduction stands: which runs are done, running, dead and left, read from its folder at any time."""
+"""The status of a reproduction: which runs are done, running, dead and left, read from its folder at any time."""
 
-import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,70 +12,46 @@ from nin_onnx.errors import NinOnnxError
 from nin_onnx.recipe import read as read_toml
 from nin_onnx.results import collapses
 from nin_onnx.results.collapses import Collapse
+from nin_onnx.train.lock import is_locked
 from nin_onnx.train.progress import duration
 from nin_onnx.train.writable_run import WritableRun
 
-__all__ = ["Standing", "line", "locked", "read", "table", "write"]
+__all__ = ["RunStatus", "line", "read", "table", "write"]
 
 PROGRESS = "progress.json"
-LOCK = ".lock"  # in the folder while a process works there
-PATIENCE = 5.0  # seconds: a look at the lock holds it for a moment
 ORDER = ("done", "running", "dead", "failed", "interrupted", "left")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where one run stands; what is not known, or has no meaning in its state, is None."""
+class RunStatus:
+    """The status of one run; what is not known, or has no meaning in its state, is None."""
 
     run: str
     state: str
-    """`done`, `running`, `dead`, `failed`, `interrupted` (goes on the next time) or `left`."""
+    """`done`, `running`, `dead` (collapsed), `failed`, `interrupted` (will be resumed) or `left`."""
     epoch: int | None = None
-    """The last that is over, of `epochs`."""
+    """The last finished one, of `epochs`."""
     epochs: int | None = None
     error: float | None = None
-    """In per cent, and of which images: the test's if that is known, else the validation's, else the training's."""
+    """In per cent: of the test if that is known, else of the validation, else of the training."""
     judged: str | None = None
+    """Which of them it is: `test`, `validation` or `train`."""
     images_per_second: float | None = None
     seconds: float | None = None
-    """That it took if it is done, that are left if it runs."""
+    """That it took if it is done, that are left if it is running."""
     reason: str | None = None
     """Why it is dead or failed."""
     step: int | None = None
-    """At which it was found dead."""
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from working in `folder`; raises `NinOnnxError` if one does."""
-    from filelock import FileLock, Timeout  # comes with torch
-
-    lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=PATIENCE, poll_interval=0.1)
-    except Timeout as error:
-        raise NinOnnxError(
-            f"another nin-onnx reproduce works in '{folder}': see it with --status, stop it first, or choose another --out"
-        ) from error
-    except (OSError, NotImplementedError):
-        pass  # a disk without locks; where nothing can be written, what is to be kept says so
-    try:
-        yield
-    finally:
-        lock.release()
+    """At which the collapse was found."""
 
 
 def write(folder: Path, wanted: Sequence[str], running: Sequence[str], failed: Mapping[str, str]) -> None:
     """Note which runs are wanted, which of them run, and why others failed."""
-    text = json.dumps({"wanted": wanted, "running": running, "failed": failed}, indent=2, ensure_ascii=False) + "\n"
-    file = folder / PROGRESS
-    if not file.exists() or file.read_text(encoding="utf-8") != text:
-        atomic.write_text(file, text)
+    atomic.write_json(folder / PROGRESS, {"wanted": wanted, "running": running, "failed": failed})
 
 
-def read(folder: Path) -> list[Standing]:
-    """Return where each run in `folder` stands, by state; raises `NinOnnxError` if nothing was begun there."""
+def read(folder: Path) -> list[RunStatus]:
+    """Return the status of each run in `folder`, by state; raise `NinOnnxError` if nothing was begun there."""
     try:
         noted = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
         wanted, running, failed = list(noted["wanted"]), list(noted["running"]), dict(noted["failed"])
@@ -84,40 +59,40 @@ def read(folder: Path) -> list[Standing]:
         raise NinOnnxError(f"nothing was begun in '{folder}': name the --out of a nin-onnx reproduce") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NinOnnxError(f"'{folder / PROGRESS}' cannot be read: the next nin-onnx reproduce writes it anew") from error
-    if running and not _at_work(folder):
+    if running and is_locked(folder) is False:  # the process that noted it was killed
         running = []
     dead = {f"{collapse.recipe.name}-seed{collapse.seed}": collapse for collapse in collapses.read(folder / "results")}
-    found = [_standing(folder, name, running, failed, dead) for name in dict.fromkeys([*wanted, *dead])]
+    found = [_status(folder, name, running, failed, dead) for name in dict.fromkeys([*wanted, *dead])]
     return sorted(found, key=lambda one: ORDER.index(one.state))
 
 
-def _standing(
+def _status(
     folder: Path, name: str, running: Sequence[str], failed: Mapping[str, str], dead: Mapping[str, Collapse]
-) -> Standing:
+) -> RunStatus:
     run = WritableRun(folder / "runs" / name)
     try:
         if run.model.exists() and name not in running:
             return _done(name, run.summary(), failed.get(name))
     except (NinOnnxError, KeyError, TypeError) as error:
-        return Standing(name, "failed", reason=str(error))
+        return RunStatus(name, "failed", reason=str(error))
     if name in dead:
-        return Standing(name, "dead", step=dead[name].step, reason=str(dead[name].summary["reason"]))
+        return RunStatus(name, "dead", step=dead[name].step, reason=str(dead[name].summary["reason"]))
     state = "running" if name in running else "failed" if name in failed else "interrupted" if run.state.exists() else "left"
     try:
         total = int(read_toml(run.folder / "recipe.toml")["train"]["epochs"])
         epochs = run.read_metrics()
     except (NinOnnxError, KeyError, TypeError, ValueError):  # it still loads its data, or has no epoch behind it
-        return Standing(name, state, reason=failed.get(name))
+        return RunStatus(name, state, reason=failed.get(name))
     last = epochs[-1]
     left = (total - last.epoch) * sum(one.seconds for one in epochs) / len(epochs)
     judged, per_cent = _judged(vars(last))
-    return Standing(name, state, last.epoch, total, per_cent, judged, last.images_per_second, left, failed.get(name))
+    return RunStatus(name, state, last.epoch, total, per_cent, judged, last.images_per_second, left, failed.get(name))
 
 
-def _done(name: str, summary: Mapping[str, Any], reason: str | None) -> Standing:
+def _done(name: str, summary: Mapping[str, Any], reason: str | None) -> RunStatus:
     judged, error = _judged({**summary, "test_error": summary.get("test", {}).get("error")})
     epochs, speed, seconds = (summary[key] for key in ("epochs", "images_per_second", "seconds"))
-    return Standing(name, "done", epochs, epochs, error, judged, speed, seconds, reason)
+    return RunStatus(name, "done", epochs, epochs, error, judged, speed, seconds, reason)
 
 
 def _judged(figures: Mapping[str, Any]) -> tuple[str, float]:
@@ -128,21 +103,21 @@ def _judged(figures: Mapping[str, Any]) -> tuple[str, float]:
     return kind, figures[f"{kind}_error"]
 
 
-def line(standings: Sequence[Standing]) -> str:
-    """Return where all of it stands, in one line."""
-    counts = Counter(one.state for one in standings)
-    said = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
+def line(statuses: Sequence[RunStatus]) -> str:
+    """Return the status of all runs in one line."""
+    counts = Counter(one.state for one in statuses)
+    parts = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
     running = [
         f"{one.run} {one.epoch}/{one.epochs}, {duration(one.seconds)} left" if one.seconds is not None else f"{one.run} begins"
-        for one in standings
+        for one in statuses
         if one.state == "running"
     ]
-    return "; ".join([", ".join(said) or "nothing is wanted", *running])
+    return "; ".join([", ".join(parts) or "nothing is wanted", *running])
 
 
-def table(standings: Sequence[Standing], width: int) -> str:
+def table(statuses: Sequence[RunStatus], width: int) -> str:
     """Return a line for each run or, if one of them is longer than `width`, two."""
-    rows = [_cells(one) for one in standings]
+    rows = [_cells(one) for one in statuses]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
     sides = "<<>>>>"
     padded = [[f"{cell:{side}{size}}" for cell, side, size in zip(row, sides, widths, strict=True)] for row in rows]
@@ -151,23 +126,9 @@ def table(standings: Sequence[Standing], width: int) -> str:
     return "\n".join(f"{state}  {run.rstrip()}\n  {'  '.join(rest)}".rstrip() for state, run, *rest in padded)
 
 
-def _cells(one: Standing) -> tuple[str, ...]:
+def _cells(one: RunStatus) -> tuple[str, ...]:
     epoch = f"{one.epoch}/{one.epochs}" if one.epoch is not None else f"step {one.step}" if one.step is not None else ""
     error = f"{one.judged} {one.error:.2f} %" if one.error is not None else ""
     speed = f"{one.images_per_second:,.0f} images/s" if one.images_per_second is not None else ""
     time_ = "" if one.seconds is None else duration(one.seconds) + ("" if one.state == "done" else " left")
     return (one.state, one.run, epoch, error, speed, time_)
-
-
-def _at_work(folder: Path) -> bool:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):
-        return True  # nobody can tell: believe what was noted
-    lock.release()
-    return False

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the end of the time: the training finishes its step, and keeps what it has."""
+"""Ctrl-C, SIGTERM and the end of the time: the training finishes its step and saves."""
 
 import math
 import signal
@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["asked"]
+__all__ = ["requested"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def asked(deadline: float = math.inf) -> Iterator[Callable[[], bool]]:
-    """A function that tells whether one of the signals came, or `deadline` by `time.monotonic`.
+def requested(deadline: float = math.inf) -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether one of the signals came, or `deadline` by `time.monotonic` has passed.
 
-    The same signal once more stops at once, as it does elsewhere.
+    The same signal a second time has its usual effect, and stops at once.
     """
     came: list[int] = []
 

@@ -1,10 +1,9 @@
-"""A run that is written: its folder while a training works in it."""
+"""Writes the folder of a run, while its training works in it."""
 
-import contextlib
 import csv
 import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,92 +11,61 @@ from nin_onnx import atomic
 from nin_onnx.errors import RunError
 from nin_onnx.recipe import Recipe, to_toml
 from nin_onnx.run import Epoch, Run
+from nin_onnx.train.lock import LOCK, is_locked, locked
 
 __all__ = ["WritableRun"]
 
-LOCK = ".lock"  # in the folder while a process trains there, and after one that was killed, whose lock is gone with it
-
 
 class WritableRun(Run):
-    """The folder of one training, while that writes it."""
+    """The folder of one training, to write to."""
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from training here, and remove what it made of the folder if nothing is in it at the end.
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from training here; raise `RunError` if one does."""
+        busy = RunError(
+            f"'{self.folder}' is being trained by another process: wait for it, or stop it first (if there is none, remove "
+            f"'{self.folder / LOCK}')"
+        )
+        return locked(self.folder, busy)
 
-        Raises `RunError` where another process does. On a disk that knows no locks nobody is kept from it, or all are until
-        the file is removed, as the package has it there.
-        """
-        from filelock import FileLock, Timeout  # comes with torch; a run is read without it
-
-        path = self.folder / LOCK
-        lock = FileLock(path)
-        made = [self.folder, *(parent for parent in self.folder.parents if not parent.exists())]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunError(
-                f"'{self.folder}' is being trained by another process: wait for it, or stop it first (if there is none, "
-                f"remove '{path}')"
-            ) from error
-        except (OSError, NotImplementedError):
-            pass  # where nothing can be written, that says so which is to be kept
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)  # while it is locked: once it is not, it may be another's
-            lock.release()
-            with contextlib.suppress(OSError):  # the first that holds something ends it
-                for folder in made:
-                    folder.rmdir()
-
-    def busy(self) -> bool:
+    def is_locked(self) -> bool:
         """Return whether another process trains here."""
-        try:
-            if (self.folder / LOCK).exists():
-                with self.locked():
-                    pass
-        except RunError:
-            return True
-        return False
+        return is_locked(self.folder) is True
 
     def check_new(self) -> None:
-        """Raise `RunError` unless the folder is absent, empty, or what a run that was killed while it began has left."""
-        if self.folder.exists() and not (self.folder.is_dir() and self._begun_at_most()):
+        """Raise `RunError` unless the folder is absent, empty, or left by a run that was killed while it began."""
+        if self.folder.exists() and not (self.folder.is_dir() and self._only_created()):
             resume = f", or go on with it: nin-onnx train --resume {self.typed}" if self.state.exists() else ""
-            raise RunError(f"'{self.folder}' is there already, and nothing is overwritten: choose another --out{resume}")
+            raise RunError(f"'{self.folder}' already exists and will not be overwritten: choose another --out{resume}")
 
-    def _begun_at_most(self) -> bool:
-        """Whether all that the folder holds is what `create` wrote, the preprocessing first."""
+    def _only_created(self) -> bool:
+        """Return whether the folder holds nothing but what `create` wrote, which writes the preprocessing first."""
         files = [path for path in self.folder.iterdir() if path.name != LOCK and not path.match(".*.part")]
         return not files or (self.preprocessing in files and {*files} <= {self.preprocessing, self.folder / "recipe.toml"})
 
     def check_resumable(self) -> None:
-        """Raise `RunError` unless the run can go on."""
+        """Raise `RunError` unless the run can be resumed."""
         if self.model.exists():
             raise RunError(f"the run '{self.folder}' has ended: nin-onnx export {self.typed}")
         if not self.folder.is_dir():
-            raise RunError(f"'{self.folder}' is no run folder: make one with nin-onnx train RECIPE --out {self.typed}")
+            raise RunError(f"'{self.folder}' is not a run folder: make one with nin-onnx train RECIPE --out {self.typed}")
         if not self.state.exists():
             raise RunError(f"'{self.folder}' holds no state.safetensors to resume from: train it afresh with another --out")
 
     def create(self, recipe: Recipe, write_preprocessing: Callable[[Path], None]) -> None:
-        """Make the folder, and write preprocessing and recipe into it; raises `RunError` for one that holds anything."""
+        """Make the folder with preprocessing and recipe; raise `RunError` if it holds anything."""
         self.check_new()
         self.clear()
         write_preprocessing(self.preprocessing)
         atomic.write_text(self.folder / "recipe.toml", to_toml(recipe))
 
     def discard(self) -> None:
-        """Remove what a run wrote that came to nothing."""
+        """Remove the files of a run that failed in its first epoch."""
         for file in (self.state, self.preprocessing, self.folder / "recipe.toml", self.folder / "metrics.csv"):
             file.unlink(missing_ok=True)
         self.clear()
 
     def clear(self) -> None:
-        """Remove what a process that was killed while it wrote has left behind."""
+        """Remove the temporary files of a process that was killed while it wrote."""
         for file in self.folder.glob(".*.part"):
             file.unlink(missing_ok=True)
 
@@ -111,7 +79,7 @@ class WritableRun(Run):
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""
-        atomic.write_text(self.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        atomic.write_json(self.folder / "summary.json", summary)
 
 
 def _readable(value: float | None) -> str:

@@ -74,14 +74,13 @@ def reproduce(
     Several at a time gain little on a CPU, and more on a GPU: NVIDIA's MPS is started for them if it is installed.
     """
     require("training", "train", "torch", "safetensors")
-    from nin_onnx.train import process_group as team
-    from nin_onnx.train import reproduction
+    from nin_onnx.train import process_group, reproduction
 
     if status:
         _show(out, as_json)
         return
     deadline = time.monotonic() + 60 * time_limit if time_limit else math.inf
-    if team.launched():
+    if process_group.launched():
         raise click.UsageError("reproduce starts its own processes; on several GPUs start it on each, with recipes of its own")
 
     def echo(line: str) -> None:
@@ -119,17 +118,17 @@ def _owed(recipes: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...
 
 
 def _show(out: Path, as_json: bool) -> None:
-    from nin_onnx.train import status as standing
+    from nin_onnx.train import status
 
-    standings = standing.read(out)
+    statuses = status.read(out)
     if as_json:
-        print_json({"folder": str(out), "runs": [vars(one) for one in standings]})
+        print_json({"folder": str(out), "runs": [vars(one) for one in statuses]})
         return
-    click.echo(standing.table(standings, shutil.get_terminal_size().columns))
-    for one in standings:
+    click.echo(status.table(statuses, shutil.get_terminal_size().columns))
+    for one in statuses:
         if one.reason and one.state != "dead":
             click.echo(f"{one.run}: {one.reason}")
-    click.echo(standing.line(standings))
+    click.echo(status.line(statuses))
 
 
 def _conclude(done: "Reproduction", out: Path, as_json: bool) -> None:

@@ -56,9 +56,8 @@ def train(
     require("training", "train", "torch", "safetensors")
     from nin_onnx import recipe as recipes
     from nin_onnx.run import Run
-    from nin_onnx.train import process_group as team
+    from nin_onnx.train import process_group, trainer
     from nin_onnx.train import seeds as several
-    from nin_onnx.train import trainer
     from nin_onnx.train.collapse import describe
 
     def echo(line: str) -> None:
@@ -83,11 +82,11 @@ def train(
             folder = out or Path("runs") / f"{resolved.name}-seeds"
             summary = several.train_seeds(resolved, folder, range(first, first + seeds), **how)
     except TrainingError as error:
-        if as_json and error.step is not None and team.is_main():
+        if as_json and error.step is not None and process_group.is_main():
             died = describe(resolved or Run(folder).recipe(), error, device)
             print_json({"folder": str(folder), "died": died})
         raise
-    if not team.is_main():
+    if not process_group.is_main():
         return
     if as_json:
         print_json({"folder": str(folder), **summary})

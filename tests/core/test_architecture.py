@@ -27,7 +27,7 @@ from nin_onnx.architecture import (
     receptive_field,
 )
 from nin_onnx.errors import UnknownNameError
-from nin_onnx.train.local import LocallyConnected2d
+from nin_onnx.train.locally_connected import LocallyConnected2d
 
 # What the author released: channels/kernel/padding of each convolution, "P" for max pooling and the dropout behind it.
 RELEASED = {

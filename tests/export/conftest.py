@@ -20,7 +20,7 @@ from nin_onnx.export import Export, export_run
 from nin_onnx.export import to_onnx as stage
 from nin_onnx.golden import Golden
 from nin_onnx.train.checkpoint import Checkpoint, build_classifier, load_classifier, save_classifier
-from nin_onnx.train.local import LocallyConnected2d
+from nin_onnx.train.locally_connected import LocallyConnected2d
 
 RunMaker = Callable[..., Path]
 Result = dict[str, NDArray[np.float64]]

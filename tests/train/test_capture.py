@@ -87,11 +87,11 @@ def batches(recipe: Recipe, sizes: Sequence[int]) -> tuple[Examples, list[Tensor
 def trained(one: Learner, sizes: Sequence[int]) -> tuple[list[float], dict[str, Tensor]]:
     """Losses and, at the end, all weights and momenta."""
     examples, rows = batches(one.recipe, sizes)
-    one.learn_from(examples)
+    one.set_examples(examples)
     one.images = one.images.to(one.dtype) if one.dtype == torch.float64 else one.images
     losses = []
     for number, batch in enumerate(rows):
-        one.optimizer.set_rate(one.recipe.optimizer.learning_rate * (number + 1) / len(rows))
+        one.optimizer.set_learning_rate(one.recipe.optimizer.learning_rate * (number + 1) / len(rows))
         losses.append(float(one.step(batch, number)[0]))
     return losses, {name: tensor.clone() for name, tensor in one.state().items()}
 
@@ -249,8 +249,8 @@ def test_a_cuda_graph_is_captured_checked_and_used(name: str) -> None:
         one = learner(recipe)
         one = Learner(recipe, one.result(), device, echo=told.append, deterministic=deterministic)
         one.begin(5)
-        one.learn_from(Examples(*(tensor.to(device) for tensor in examples)))
-        one.optimizer.set_rate(recipe.optimizer.learning_rate / 10)
+        one.set_examples(Examples(*(tensor.to(device) for tensor in examples)))
+        one.optimizer.set_learning_rate(recipe.optimizer.learning_rate / 10)
         losses.append([float(one.step(batch.to(device), number)[0]) for number, batch in enumerate(rows)])
         assert (one.captured is None) == deterministic
     assert told == ["CUDA graph: captured and checked"]

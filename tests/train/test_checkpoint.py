@@ -131,13 +131,13 @@ def test_a_file_that_is_no_checkpoint_is_named(
     path = save(tmp_path / "model.safetensors", trained)
     spoil(path)
     with pytest.raises(
-        RunError, match=r"^'.*model.safetensors' is no nin-onnx checkpoint \(.+\): train again, or give another run$"
+        RunError, match=r"^'.*model.safetensors' is not a nin-onnx checkpoint \(.+\): train again, or give another run$"
     ):
         checkpoint.load_classifier(path)
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is no nin-onnx checkpoint"):
+    with pytest.raises(RunError, match="is not a nin-onnx checkpoint"):
         checkpoint.read(tmp_path)
 
 

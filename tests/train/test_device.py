@@ -34,7 +34,7 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own_or_is_told_that_there_is
 
 def test_cuda_without_a_gpu_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(NinOnnxError, match=r"^the device 'cuda' is not here: .*; use --device cpu$"):
+    with pytest.raises(NinOnnxError, match=r"^device 'cuda' is not available: .*; use --device cpu$"):
         device.choose("cuda")
 
 

@@ -11,12 +11,14 @@ from torch.nn import functional
 from nin_onnx import recipe as recipes
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.recipe import AugmentationSettings
-from nin_onnx.train import fused
+from nin_onnx.train import device, fused
 from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.dropout import SeededDropout
 from nin_onnx.train.examples import Examples
-from nin_onnx.train.fused import FusedNetwork, Pooling
+from nin_onnx.train.fused import FusedNetwork
+from nin_onnx.train.fused_convolution import relu_backward
+from nin_onnx.train.fused_pooling import Pooling, pooled
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.network import Network, channels_last
 
@@ -39,7 +41,7 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "kernel":
         pytest.importorskip("triton", reason="Triton comes with torch for NVIDIA GPUs")
         kernels = importlib.import_module("nin_onnx.train.kernels")
-    monkeypatch.setattr(fused, "_kernels", lambda x: kernels)
+    monkeypatch.setattr(device, "kernels_for", lambda x: kernels)
     return str(request.param)
 
 
@@ -74,11 +76,11 @@ def test_gradients_before_a_relu_and_of_a_bias_are_those_of_float64(dtype: torch
     result = x + bias.view(-1, 1, 1)
     result = result.relu() if relu else result
     truth = torch.autograd.grad(result, (x, bias), gradient.double())
-    assert_near([*fused.relu_backward(gradient, before.relu() if relu else None)], [*truth])
+    assert_near([*relu_backward(gradient, before.relu() if relu else None)], [*truth])
 
 
 def plainly_pooled(x: Tensor, bias: Tensor, pooling: Pooling) -> Tensor:
-    """What `fused.pooled` stands for, by PyTorch's own operations."""
+    """What `pooled` stands for, by PyTorch's own operations."""
     x = functional.max_pool2d(x + bias.view(-1, 1, 1), pooling.kernel, pooling.stride, ceil_mode=True)
     x = x.relu() if pooling.relu else x
     return pooling.dropout(x) if pooling.dropout else x
@@ -92,7 +94,7 @@ def test_pooled_numbers_and_their_gradients_are_those_of_float64(pooling: Poolin
         pooling.dropout.train()
     x, bias = noise(3, 10, *size), 0.3 * noise(10, seed=1)
     truth = gradients(lambda x, bias: plainly_pooled(x, bias, pooling), x.double(), bias.double())
-    assert_near(gradients(lambda x, bias: fused.pooled(x, bias, pooling), x, bias), truth)
+    assert_near(gradients(lambda x, bias: pooled(x, bias, pooling), x, bias), truth)
 
 
 @pytest.mark.parametrize("pooling", POOLS[:6], ids=str)
@@ -102,13 +104,13 @@ def test_pooling_in_bf16_is_that_of_float64_but_for_the_rounding_of_its_results(
         pooling.dropout.train()
     x, bias = noise(3, 10, 7, 9).bfloat16(), 0.3 * noise(10, seed=1)
     truth = gradients(lambda x, bias: plainly_pooled(x, bias, pooling), x.double(), bias.double())
-    assert_near(gradients(lambda x, bias: fused.pooled(x, bias, pooling), x, bias), truth, tolerance=1e-2)
+    assert_near(gradients(lambda x, bias: pooled(x, bias, pooling), x, bias), truth, tolerance=1e-2)
 
 
 def test_a_pool_keeps_a_number_that_is_none() -> None:
     x = noise(1, 4, 6, 6)
     x[0, 1, 2, 2] = torch.nan
-    result = fused.pooled(x, torch.zeros(4, device=DEVICE), Pooling(3, 2, True, None))
+    result = pooled(x, torch.zeros(4, device=DEVICE), Pooling(3, 2, True, None))
     assert result.isnan().any(3).any(2).tolist() == [[False, True, False, False]]
 
 
@@ -192,7 +194,7 @@ def test_a_fused_update_of_a_learner_has_the_gradients_of_the_plain_one(name: st
     learner = Learner(recipe, classifier, DEVICE, deterministic=True)
     learner.capture(lambda line: None)
     learner.begin(1)
-    learner.learn_from(Examples(images.to(DEVICE), torch.arange(4, device=DEVICE)))
+    learner.set_examples(Examples(images.to(DEVICE), torch.arange(4, device=DEVICE)))
     learner.augmentation_key.fill_(KEYS[1])
     for key in learner.keys:
         key.fill_(KEYS[2])

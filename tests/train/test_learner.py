@@ -34,7 +34,7 @@ def made(recipe: Recipe, seed: int = 0) -> Learner:
 
 def step(learner: Learner, images: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """An update from all of these images."""
-    learner.learn_from(Examples(images, labels))
+    learner.set_examples(Examples(images, labels))
     return learner.step(torch.arange(len(labels)), number)
 
 
@@ -77,7 +77,7 @@ def test_updates_are_those_written_out_by_hand(tiny_recipe: Callable[..., Recipe
             truth[name] = truth[name] - rate * velocity[name]
             share = min(0.9, (1 + number) / (10 + number))
             average[name] = share * average[name] + (1 - share) * truth[name]
-        learner.optimizer.set_rate(0.1)
+        learner.optimizer.set_learning_rate(0.1)
         loss, wrong = step(learner, images, labels, number)
         assert loss.item() == pytest.approx(losses.sum().item(), rel=1e-5)
         assert wrong.item() == (maps.mean((2, 3)).argmax(1) != labels).sum().item()
@@ -176,7 +176,7 @@ def test_the_result_is_the_average_where_there_is_one_and_the_network_where_ther
     tiny_recipe: Callable[..., Recipe],
 ) -> None:
     averaged, plain = made(tiny_recipe()), made(tiny_recipe("schedule.ema_decay=0"))
-    assert averaged.result().network is averaged.average
+    assert averaged.result().network is averaged.ema
     assert plain.result().network is plain.network
 
 
@@ -188,5 +188,5 @@ def test_steps_without_a_gradient_are_counted_and_one_with_it_ends_the_count(tin
         with torch.no_grad():
             last.fill_(bias)
         step(learner, *batch(), number)
-        counts.append(int(learner.silent))
+        counts.append(int(learner.steps_without_gradient))
     assert counts == [0, 1, 2, 3, 0, 1]

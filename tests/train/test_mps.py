@@ -31,7 +31,7 @@ def install(calls: Path, status: int = 0) -> None:
 def test_it_serves_for_the_block_in_a_folder_of_its_own_and_is_told_to_quit(calls: Path) -> None:
     install(calls)
     said: list[str] = []
-    with mps.served(said.append, wanted=True) as variables:
+    with mps.service(said.append, wanted=True) as variables:
         folder = variables["CUDA_MPS_PIPE_DIRECTORY"]
         assert Path(folder).is_dir()
         assert variables["CUDA_MPS_LOG_DIRECTORY"] == folder
@@ -44,7 +44,7 @@ def test_it_serves_for_the_block_in_a_folder_of_its_own_and_is_told_to_quit(call
 
 def test_it_is_stopped_too_if_the_block_fails(calls: Path) -> None:
     install(calls)
-    with pytest.raises(KeyboardInterrupt), mps.served(print, wanted=True):
+    with pytest.raises(KeyboardInterrupt), mps.service(print, wanted=True):
         raise KeyboardInterrupt
     assert "quit" in calls.read_text()
 
@@ -52,7 +52,7 @@ def test_it_is_stopped_too_if_the_block_fails(calls: Path) -> None:
 def test_if_it_does_not_start_that_is_said_in_a_line_and_the_trainings_do_without(calls: Path) -> None:
     install(calls, status=3)
     said: list[str] = []
-    with mps.served(said.append, wanted=True) as variables:
+    with mps.service(said.append, wanted=True) as variables:
         assert variables == {}
     assert said == ["the trainings take turns on the GPU: 'nvidia-cuda-mps-control -d' failed (status 3)"]
 
@@ -65,6 +65,6 @@ def test_it_is_not_started_if_it_is(why: str, calls: Path, monkeypatch: pytest.M
         install(calls)
     if why == "runs already":
         monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", "/somewhere")
-    with mps.served(print, wanted=why != "not wanted") as variables:
+    with mps.service(print, wanted=why != "not wanted") as variables:
         assert variables == {}
     assert not calls.exists()

@@ -14,7 +14,7 @@ from nin_onnx import recipe
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.recipe import NetworkSettings
 from nin_onnx.train.initialization import initialize
-from nin_onnx.train.local import LocallyConnected2d
+from nin_onnx.train.locally_connected import LocallyConnected2d
 from nin_onnx.train.network import Network, TorchClassifier, channels_last, decisions
 from nin_onnx.train.preprocessing import build
 

@@ -28,7 +28,7 @@ def gradient(parameter: Tensor, step: int, number: int) -> Tensor:
 def moved(made: Network, settings: OptimizerSettings, rate: float, steps: int = 1) -> dict[str, Tensor]:
     """By how much the last of some steps moves each parameter of `made`."""
     optimizer = Optimizer(made, settings)
-    optimizer.set_rate(rate)
+    optimizer.set_learning_rate(rate)
     for step in range(steps):
         before = copy.deepcopy(made)
         for number, parameter in enumerate(made.parameters()):
@@ -43,7 +43,7 @@ def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(
     """The author's released parameters: 0.1 / 0.2 and, for the last cccp layer, 0.01 / 0.02; decay 1e-4 / 0."""
     made = network()
     optimizer = Optimizer(made, OptimizerSettings(0.1, kind))
-    optimizer.set_rate(0.1)
+    optimizer.set_learning_rate(0.1)
     names = {parameter: name for name, parameter in made.named_parameters()}
     names |= {matrix: names[weight] for weight, matrix in optimizer.matrices.items()}
     groups = [group for one in optimizer.optimizers for group in one.param_groups]
@@ -53,7 +53,7 @@ def test_biases_learn_twice_as_fast_without_decay_and_the_last_layer_at_a_tenth(
     expected |= {"cccp6.weight": (0.01, 1e-4), "cccp6.bias": (0.02, 0)}
     assert found == {name: pytest.approx(values) for name, values in expected.items()}
     before = [float(group["lr"]) for group in groups]
-    optimizer.set_rate(0.01)
+    optimizer.set_learning_rate(0.01)
     assert [float(group["lr"]) for group in groups] == pytest.approx([rate / 10 for rate in before])
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import distributed
 
 from nin_onnx.errors import Interrupted, NinOnnxError, TrainingError
-from nin_onnx.train import process_group as team
+from nin_onnx.train import process_group
 from nin_onnx.train.process_group import ProcessGroup
 
 CPU = torch.device("cpu")
@@ -27,14 +27,14 @@ LOSSES = """
 # Trains 50 steps of batches of 63 digits and prints the loss of each: the sum over the processes.
 import json, torch
 from nin_onnx import data
-from nin_onnx.train import checkpoint, process_group as team
+from nin_onnx.train import checkpoint, process_group
 from nin_onnx import recipe
 from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
 
 torch.set_num_threads(1)
 
-def train(members):
+def train(group):
     settings = recipe.load("digits", [
         "train.precision=fp32", "train.batch_size=64", "train.micro_batch=10", "network.dropout=0.5", "schedule.ema_decay=0.9",
     ])
@@ -42,22 +42,22 @@ def train(members):
     digits = data.load("digits", "train")
     images, labels = torch.tensor(digits.images), torch.tensor(digits.labels)
     classifier.preprocessing.fit(images)
-    learner = Learner(settings, classifier, torch.device("cpu"), members)
+    learner = Learner(settings, classifier, torch.device("cpu"), group)
     learner.begin(3)
-    learner.learn_from(Examples(images, labels))
-    learner.optimizer.set_rate(0.05)
+    learner.set_examples(Examples(images, labels))
+    learner.optimizer.set_learning_rate(0.05)
     losses, errors = [], []
     for number in range(50):
         rows = torch.arange(63) + 63 * (number % 20)  # 63: the processes' parts differ in size
         loss, wrong = learner.step(rows, number)
-        losses.append(float(members.sum(loss)) / 63)
-        errors.append(float(members.sum(wrong)))
-    if members.is_main:
+        losses.append(float(group.sum(loss)) / 63)
+        errors.append(float(group.sum(wrong)))
+    if group.is_main:
         last = learner.network.get_parameter("conv1.weight").sum().item()
         print(json.dumps({"losses": losses, "errors": errors, "last": last}))
 
-with team.joined(torch.device("cpu")) as members:
-    train(members)
+with process_group.joined(torch.device("cpu")) as group:
+    train(group)
 """
 
 TRAIN = """
@@ -107,10 +107,10 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("alone")
 def test_a_team_within_a_team_is_the_same_one_and_ends_with_the_outer(monkeypatch: pytest.MonkeyPatch) -> None:
-    with team.joined(CPU) as outer:
+    with process_group.joined(CPU) as outer:
         monkeypatch.setattr(distributed, "init_process_group", None)  # torch's store would mix up a second one
         for _ in range(2):
-            with team.joined(CPU) as inner:
+            with process_group.joined(CPU) as inner:
                 assert inner == outer
             assert distributed.is_initialized()
     assert not distributed.is_initialized()
@@ -132,7 +132,7 @@ def at_once() -> Interrupted:
 )
 def test_on_cuda_only_those_that_end_together_wait_for_each_other(kind: str, error: Exception, together: bool) -> None:
     try:
-        with pytest.raises(type(error)), team.joined(torch.device(kind, 0)):
+        with pytest.raises(type(error)), process_group.joined(torch.device(kind, 0)):
             raise error
         assert distributed.is_initialized() == (kind == "cuda" and not together)
     finally:
@@ -149,7 +149,7 @@ def test_processes_that_do_not_meet_are_told_so_in_one_line(monkeypatch: pytest.
         monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
         with (
             pytest.raises(NinOnnxError, match=r"^this process could not join the others of its training \(.*\): start them all"),
-            team.joined(CPU),
+            process_group.joined(CPU),
         ):
             pass
 
@@ -157,15 +157,15 @@ def test_processes_that_do_not_meet_are_told_so_in_one_line(monkeypatch: pytest.
 def test_a_rank_without_torchrun_is_no_place_in_a_team(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes sets one for each of its pods, say."""
     monkeypatch.setenv("RANK", "1")
-    with team.joined(CPU) as members:
-        assert members.is_main
-    assert team.is_main()
+    with process_group.joined(CPU) as group:
+        assert group.is_main
+    assert process_group.is_main()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert not team.is_main()
+    assert not process_group.is_main()
 
 
 @pytest.mark.parametrize(
-    ("members", "place", "expected"),
+    ("group", "place", "expected"),
     [
         (ProcessGroup(), {}, "nin-onnx"),
         (ProcessGroup(1, 3), {"LOCAL_WORLD_SIZE": "3", "GROUP_WORLD_SIZE": "1"}, "torchrun --nproc-per-node 3 -m nin_onnx"),
@@ -178,11 +178,11 @@ def test_a_rank_without_torchrun_is_no_place_in_a_team(monkeypatch: pytest.Monke
     ids=["one process", "one machine", "two machines"],
 )
 def test_a_team_is_started_again_as_it_was(
-    members: ProcessGroup, place: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+    group: ProcessGroup, place: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in place.items():
         monkeypatch.setenv(name, value)
-    assert " ".join(members.launcher) == expected
+    assert " ".join(group.launcher) == expected
 
 
 SEEDS = """

@@ -15,7 +15,7 @@ def epoch(number: int, seconds: float, validation: float | None = None, test: fl
 
 def test_a_line_has_the_last_epochs_figures_and_the_time_of_those_to_come() -> None:
     assert progress.line([epoch(1, 50), epoch(2, 70)], 12) == (
-        "epoch  2/12  rate 0.0500  loss 1.2500  error 12.50 %  1,234 images/s  10 min 00 s left"
+        "epoch  2/12  lr 0.0500  loss 1.2500  error 12.50 %  1,234 images/s  10 min 00 s left"
     )
 
 

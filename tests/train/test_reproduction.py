@@ -15,8 +15,7 @@ import pytest
 
 from nin_onnx.errors import Interrupted, NinOnnxError
 from nin_onnx.recipe import Recipe, load, to_toml
-from nin_onnx.train import reproduction, trainer
-from nin_onnx.train import status as standing
+from nin_onnx.train import reproduction, status, trainer
 from nin_onnx.train.reproduction import Options, Reproduction
 from nin_onnx.train.task import Task
 from nin_onnx.train.writable_run import WritableRun
@@ -197,7 +196,7 @@ def test_a_broken_recipe_or_summary_in_the_folder_fails_its_run_only(
     done = reproduce(tmp_path, *tasks)
     assert list(done.failed) == ["tiny-seed0", "tiny-seed1"]
     assert list(done.finished) == ["tiny-seed2"]
-    assert [one.state for one in standing.read(tmp_path)] == ["done", "done", "failed"]  # seed 0 can be read still
+    assert [one.state for one in status.read(tmp_path)] == ["done", "done", "failed"]  # seed 0 can be read still
 
 
 def test_when_the_time_is_up_all_are_stopped_and_the_interrupted_go_on_first(
@@ -281,7 +280,7 @@ def test_two_reproductions_do_not_work_in_the_same_folder(
     tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standing, "PATIENCE", 0.0)
-    with standing.locked(tmp_path), pytest.raises(NinOnnxError, match="another nin-onnx reproduce works in"):
+    with status.locked(tmp_path), pytest.raises(NinOnnxError, match="another nin-onnx reproduce works in"):
         reproduce(tmp_path, *seeds(tiny_recipe(), 1))
     assert processes.begun == []
     assert len(reproduce(tmp_path, *seeds(tiny_recipe(), 1)).finished) == 1

@@ -48,7 +48,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, tiny_recipe: Callable[
     run = WritableRun(tmp_path / "run")
     run.folder.mkdir()
     (run.folder / content).write_text("kept")
-    with pytest.raises(RunError, match=r"run' is there already, and nothing is overwritten: choose another --out") as raised:
+    with pytest.raises(RunError, match=r"run' already exists and will not be overwritten: choose another --out") as raised:
         run.create(tiny_recipe(), fitted)
     assert (f"nin-onnx train --resume {run.folder}" in str(raised.value)) == (content == "state.safetensors")
     assert [(path.name, path.read_text()) for path in run.folder.iterdir()] == [(content, "kept")]
@@ -122,14 +122,14 @@ def test_a_folder_with_a_space_is_one_word_in_the_commands_that_are_told(tmp_pat
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         WritableRun(tmp_path / "file").create(tiny_recipe(), fitted)
     assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_what_is_missing_to_a_trained_run_is_said_with_the_command_that_makes_it(tmp_path: Path) -> None:
     run = WritableRun(tmp_path / "run")
-    with pytest.raises(RunError, match=r"run' is no run folder: make one with nin-onnx train RECIPE --out .*run$"):
+    with pytest.raises(RunError, match=r"run' is not a run folder: make one with nin-onnx train RECIPE --out .*run$"):
         run.trained()
     run.folder.mkdir()
     with pytest.raises(RunError, match=r"run' holds no checkpoint \(model.safetensors\): make one with nin-onnx train RECIPE"):
@@ -218,7 +218,7 @@ def test_a_run_without_a_finished_epoch_has_no_metrics_yet(metrics: Path) -> Non
 
 
 def test_a_folder_that_is_no_run_has_no_metrics(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"' is no run folder: make one with nin-onnx train RECIPE --out "):
+    with pytest.raises(RunError, match=r"' is not a run folder: make one with nin-onnx train RECIPE --out "):
         WritableRun(tmp_path).read_metrics()
 
 

@@ -14,7 +14,7 @@ from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.recipe import NetworkSettings, OptimizerSettings, Recipe, ScheduleSettings, TrainSettings
 from nin_onnx.train.initialization import initialize
 from nin_onnx.train.network import Network
-from nin_onnx.train.schedule import average_share, average_weights, ended, plateaus, rate_factor
+from nin_onnx.train.schedule import ema_share, ended, lr_factor, plateaus, update_ema
 
 PAPER = Recipe(
     "paper",
@@ -34,7 +34,7 @@ def network(seed: int = 0) -> Network:
 
 def test_the_stepped_rate_is_divided_by_10_after_each_drop_and_constant_between() -> None:
     schedule = ScheduleSettings("stepped", milestones=(4, 6))
-    epochs = [{rate_factor(schedule, 7 * epoch + step, 7 * 9, 7) for step in range(7)} for epoch in range(9)]
+    epochs = [{lr_factor(schedule, 7 * epoch + step, 7 * 9, 7) for step in range(7)} for epoch in range(9)]
     for epoch, expected in zip(epochs, [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01], strict=True):
         assert [*epoch] == [pytest.approx(expected, rel=1e-12)]
 
@@ -42,14 +42,14 @@ def test_the_stepped_rate_is_divided_by_10_after_each_drop_and_constant_between(
 def test_the_papers_cifar_schedule_ends_at_a_hundredth() -> None:
     """200 epochs, ÷10 for 30, ÷10 for 30; the final rate is 1 % of the first."""
     schedule = ScheduleSettings("stepped", milestones=(200, 230))
-    factors = [rate_factor(schedule, step, 102_700, 395) for step in range(102_700)]
+    factors = [lr_factor(schedule, step, 102_700, 395) for step in range(102_700)]
     assert [round(math.log10(factors[395 * epoch])) for epoch in range(260)] == [0] * 200 + [-1] * 30 + [-2] * 30
     assert factors[-1] == pytest.approx(0.01)
 
 
 @given(st.floats(0, 0.9), st.integers(2, 400))
 def test_one_cycle_rises_to_1_and_falls_to_nearly_0(warmup: float, steps: int) -> None:
-    factors = [rate_factor(ScheduleSettings("one-cycle", warmup=warmup), step, steps, 1) for step in range(steps)]
+    factors = [lr_factor(ScheduleSettings("one-cycle", warmup=warmup), step, steps, 1) for step in range(steps)]
     peak = int(np.argmax(factors))
     assert factors[peak] == 1
     assert abs(peak - warmup * steps) <= 1
@@ -62,7 +62,7 @@ def test_one_cycle_rises_to_1_and_falls_to_nearly_0(warmup: float, steps: int) -
 
 def test_one_cycle_rises_in_equal_steps_and_is_halved_in_the_middle_of_the_fall() -> None:
     schedule = ScheduleSettings("one-cycle", warmup=0.2)
-    factors = [rate_factor(schedule, step, 100, 10) for step in range(100)]
+    factors = [lr_factor(schedule, step, 100, 10) for step in range(100)]
     np.testing.assert_allclose(factors[:21], np.arange(1, 22) / 21)
     assert factors[60] == pytest.approx(0.5)
 
@@ -77,7 +77,7 @@ def test_the_moving_average_is_that_of_a_plain_loop(decay: float) -> None:
         expected = [
             share * old + (1 - share) * new.detach().double() for old, new in zip(expected, latest.parameters(), strict=True)
         ]
-        average_weights(averaged, latest, torch.tensor(average_share(decay, step)))
+        update_ema(averaged, latest, torch.tensor(ema_share(decay, step)))
     for found, truth in zip(averaged.parameters(), expected, strict=True):
         torch.testing.assert_close(found.detach().double(), truth, rtol=0, atol=1e-6)
 
@@ -85,7 +85,7 @@ def test_the_moving_average_is_that_of_a_plain_loop(decay: float) -> None:
 def test_averaging_leaves_the_trained_weights_as_they_are() -> None:
     averaged, trained = network(0), network(1)
     before = [parameter.detach().clone() for parameter in trained.parameters()]
-    average_weights(averaged, trained, torch.tensor(average_share(0.9, 100)))
+    update_ema(averaged, trained, torch.tensor(ema_share(0.9, 100)))
     assert all(torch.equal(old, new) for old, new in zip(before, trained.parameters(), strict=True))
 
 
@@ -115,7 +115,7 @@ def test_the_papers_rule_divides_the_rate_by_10_twice_and_ends_at_the_third_plat
     errors: list[float] = []
     factors = []
     while not ended(recipe, errors, 10):
-        factors.append(rate_factor(recipe.schedule, 0, 0, 1, plateaus(errors, 2, 10)))
+        factors.append(lr_factor(recipe.schedule, 0, 0, 1, plateaus(errors, 2, 10)))
         errors.append([50, 40, 40, 40, 30, 30, 30, 20, 20, 20][len(errors)])
     assert factors == pytest.approx([1] * 4 + [0.1] * 3 + [0.01] * 3)
 

@@ -56,7 +56,7 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
 ) -> None:
     recipe = tiny_recipe("train.epochs=2")
     expected = train(recipe, tmp_path / "undisturbed", range(3))
-    save = under_way.UnderWay.save
+    save = under_way.RunningTraining.save
 
     def stopped(self: Any) -> None:
         save(self)
@@ -64,7 +64,7 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(under_way.UnderWay, "save", stopped)
+        patch.setattr(under_way.RunningTraining, "save", stopped)
         with pytest.raises(Interrupted, match=r"--resume .*seed1 --device cpu; what was given goes on with all seeds$"):
             train(recipe, tmp_path / "runs", range(3))
     first = tmp_path / "runs" / "seed0" / "model.safetensors"

@@ -19,8 +19,7 @@ import pytest
 
 from nin_onnx.recipe import Recipe
 from nin_onnx.results import collapses
-from nin_onnx.train import reproduction, trainer
-from nin_onnx.train import status as standing
+from nin_onnx.train import reproduction, status, trainer
 from nin_onnx.train.child import Child
 from nin_onnx.train.reproduction import Options, Reproduction
 from nin_onnx.train.task import Task
@@ -153,7 +152,7 @@ def test_sigterm_stops_all_of_them_saved_and_the_same_call_goes_on_to_the_same_b
     thread.join()
     assert (done.stopped, done.left, done.failed) == ("stopped", ["tiny-seed0", "tiny-seed1"], {})
     assert [child.status for child in trainings.begun] == [130, 130]
-    assert [(one.state, one.epoch, one.epochs) for one in standing.read(folder)] == [("interrupted", 2, 3)] * 2
+    assert [(one.state, one.epoch, one.epochs) for one in status.read(folder)] == [("interrupted", 2, 3)] * 2
     assert len(reproduce(folder, *tasks, jobs=2).finished) == 2
     assert all("resumed after epoch 2 of 3" in (folder / "logs" / f"{task.name}.log").read_text() for task in tasks)
     assert all(same_as_undisturbed(folder, task, tmp_path / task.name) for task in tasks)
@@ -180,7 +179,7 @@ def test_trainings_do_not_outlive_a_parent_that_is_killed_and_save_what_they_hav
     command = [sys.executable, "-c", PARENT, str(tmp_path / "tiny.toml"), str(folder)]
     parent = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     trainings.once_all_wait(folder, ["tiny-seed0", "tiny-seed1"], lambda: None).join()
-    assert [one.state for one in standing.read(folder)] == ["running", "running"]  # while it trains
+    assert [one.state for one in status.read(folder)] == ["running", "running"]  # while it trains
     parent.kill()
     parent.wait()
     assert all(WritableRun(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1))
@@ -189,7 +188,7 @@ def test_trainings_do_not_outlive_a_parent_that_is_killed_and_save_what_they_hav
     deadline = time.monotonic() + 60
     while not all("stopped after epoch 2 of 3" in log.read_text() for log in logs) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert [one.state for one in standing.read(folder)] == ["interrupted", "interrupted"]
+    assert [one.state for one in status.read(folder)] == ["interrupted", "interrupted"]
     while any(WritableRun(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not WritableRun(folder / "runs" / "tiny-seed0").busy()

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nin_onnx.recipe import Recipe
-from nin_onnx.train.task import Task, replaced
+from nin_onnx.train.task import Task, replace_collapsed
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ def test_the_next_unused_seed_takes_the_place_of_a_dead_one_up_to_a_number_of_tr
 ) -> None:
     recipe = tiny_recipe()
     tasks = [Task(recipe, seed) for seed in owed]
-    found = replaced(tasks, [(recipe, seed) for seed in dead], {("tiny", seed) for seed in used}, tries)
+    found = replace_collapsed(tasks, [(recipe, seed) for seed in dead], {("tiny", seed) for seed in used}, tries)
     assert [task.seed for task in found] == wanted
 
 
 def test_a_seed_is_dead_for_the_recipe_that_it_died_by_only(tiny_recipe: Callable[..., Recipe]) -> None:
     tasks = [Task(tiny_recipe("optimizer.learning_rate=0.1"), 0)]
-    assert replaced(tasks, [(tiny_recipe("optimizer.learning_rate=9"), 0)], (), 4) == tasks
+    assert replace_collapsed(tasks, [(tiny_recipe("optimizer.learning_rate=9"), 0)], (), 4) == tasks
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -43,6 +43,6 @@ def test_one_more_death_never_takes_away_a_seed_that_lives(
     tasks = [Task(recipe, seed) for seed in range(owed)]
 
     def living(dead: set[int]) -> set[int]:
-        return {task.seed for task in replaced(tasks, [(recipe, seed) for seed in dead], (), tries)} - dead
+        return {task.seed for task in replace_collapsed(tasks, [(recipe, seed) for seed in dead], (), tries)} - dead
 
     assert living(dead) - {one_more} <= living(dead | {one_more})

@@ -206,7 +206,7 @@ def test_a_recipe_that_does_not_fit_its_data_leaves_no_folder(tmp_path: Path, ti
 def test_a_run_is_not_overwritten(tmp_path: Path, tiny_recipe: Recipes) -> None:
     train(tiny_recipe("train.epochs=1"), tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    with pytest.raises(RunError, match="is there already, and nothing is overwritten"):
+    with pytest.raises(RunError, match="already exists and will not be overwritten"):
         train(tiny_recipe(), tmp_path / "run")
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 

@@ -22,7 +22,7 @@ def test_debug_shows_where_an_error_came_from_wherever_it_stands(arguments: list
     result = command(*arguments)
     first, *_, last = result.err.splitlines()
     assert first == "Traceback (most recent call last):"
-    assert last.startswith("error: 'absent' is no run folder")
+    assert last.startswith("error: 'absent' is not a run folder")
     assert result.status == 2
 
 
@@ -68,7 +68,7 @@ def test_ctrl_c_stops_a_training_with_one_line_that_says_how_to_go_on(start: "St
 
 
 def test_a_process_ends_with_the_status_of_its_error(start: "Start", tmp_path: Path) -> None:
-    start("export", "absent", cwd=tmp_path).ended().assert_error(2, "'absent' is no run folder")
+    start("export", "absent", cwd=tmp_path).ended().assert_error(2, "'absent' is not a run folder")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are no text")

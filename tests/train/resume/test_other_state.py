@@ -25,7 +25,7 @@ def quiet(line: str) -> None:
 
 
 def test_a_folder_that_is_no_run_is_not_resumed(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"none' is no run folder: make one with nin-onnx train RECIPE --out "):
+    with pytest.raises(RunError, match=r"none' is not a run folder: make one with nin-onnx train RECIPE --out "):
         trainer.resume(tmp_path / "none", on="cpu", echo=quiet)
 
 
@@ -114,7 +114,7 @@ def test_a_state_that_does_not_fit_is_named(
     run = tmp_path / "run"
     stop_at(STEPS, lambda: trainer.train(tiny_recipe(), run, on="cpu", echo=quiet))
     spoil(run / "state.safetensors")
-    with pytest.raises(RunError, match=r"^'.*state.safetensors' (is no nin-onnx checkpoint|cannot be resumed here) \("):
+    with pytest.raises(RunError, match=r"^'.*state.safetensors' (is not a nin-onnx checkpoint|cannot be resumed here) \("):
         trainer.resume(run, on="cpu", echo=quiet)
 
 

@@ -86,7 +86,7 @@ import pathlib, sys
 from nin_onnx import cli
 from nin_onnx.train import trainer, under_way
 trainer.SAVE_EVERY = 0
-save = under_way.UnderWay.save
+save = under_way.RunningTraining.save
 def filled(self):
     save(self)
     if len(self.state.epochs) == 2:
@@ -94,7 +94,7 @@ def filled(self):
             pathlib.Path({str(disk)!r}, "other").write_bytes(bytes(2 << 20))
         except OSError:
             pass  # full, as it was meant
-under_way.UnderWay.save = filled
+under_way.RunningTraining.save = filled
 sys.argv = ["nin-onnx", "train", "digits", "--set", "train.epochs=9", "--out", {str(disk / "run")!r}]
 cli.main()
 """

@@ -169,7 +169,9 @@ def test_sigterm_is_answered_as_ctrl_c_is_and_the_signals_mean_afterwards_what_t
     tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setattr("nin_onnx.train.optimizer.Optimizer.set_rate", lambda self, rate: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(
+        "nin_onnx.train.optimizer.Optimizer.set_learning_rate", lambda self, rate: signal.raise_signal(signal.SIGTERM)
+    )
     with pytest.raises(Interrupted, match=r"^stopped at step 1 of 4 in epoch 1 of 3: go on with "):
         trainer.train(tiny_recipe(), tmp_path / "run", on="cpu", echo=quiet)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
