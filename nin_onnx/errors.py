@@ -11,7 +11,7 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 ├── ModelError            a file that is no usable ONNX image classifier
 ├── Interrupted           exit status 130: the user stopped it
 └── CheckFailedError      exit status 1: something ran, and its result is wrong
-    ├── TrainingError     the network died or its loss became NaN
+    ├── TrainingError     a training collapsed or its loss became NaN
     └── ExportError       the exported graph does not give the network's answers
 """
 
@@ -97,7 +97,7 @@ class CheckFailedError(NinOnnxError):
 
 
 class TrainingError(CheckFailedError):
-    """The network died, or its loss became NaN; `step` is where that was seen, None if something else went wrong."""
+    """A training collapsed, or its loss became NaN; `step` is where that was seen, None if something else went wrong."""
 
     def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)

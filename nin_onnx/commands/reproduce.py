@@ -20,7 +20,7 @@ __all__ = ["reproduce"]
 
 LEDGER = Path("results")
 TRIES = 4
-"""Seeds for a run whose networks die: a recipe that kills so many is at fault."""
+"""Seeds for a run whose trainings collapse: if so many do, the recipe is at fault."""
 
 
 @click.command(short_help="Run what the ledger lacks, unattended.")
@@ -45,7 +45,9 @@ TRIES = 4
     help="Stop then, with everything saved; the last step, its save and a test may take some seconds more.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Train N at a time.")
-@click.option("--retry-dead", is_flag=True, help="Follow a seed whose network dies by the next one, 4 seeds for a run at most.")
+@click.option(
+    "--retry-dead", is_flag=True, help="Replace a seed whose training collapses by the next one, up to 4 seeds for a run."
+)
 @click.option("--status", is_flag=True, help="Print which runs in --out are done, running, dead and left instead; at any time.")
 @set_option
 @device_option

@@ -83,8 +83,8 @@ def train(
             summary = several.train_seeds(resolved, folder, range(first, first + seeds), **how)
     except TrainingError as error:
         if as_json and error.step is not None and process_group.is_main():
-            died = describe(resolved or Run(folder).recipe(), error, device)
-            print_json({"folder": str(folder), "died": died})
+            described = describe(resolved or Run(folder).recipe(), error, device)
+            print_json({"folder": str(folder), "died": described})
         raise
     if not process_group.is_main():
         return
@@ -95,8 +95,8 @@ def train(
     else:
         click.echo(_trained(summary))
         click.echo(f"next: nin-onnx export {shlex.quote(str(folder))}")
-    if dead := summary.get("died"):
-        raise TrainingError(f"seeds that died, and are no part of the mean: {', '.join(dead)}")
+    if collapsed := summary.get("died"):
+        raise TrainingError(f"seeds that collapsed and are not part of the mean: {', '.join(collapsed)}")
 
 
 def _over_seeds(summary: dict[str, Any]) -> str:

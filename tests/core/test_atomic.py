@@ -1,6 +1,7 @@
 """Files and folders that are whole or absent, whatever fails on the way."""
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -188,3 +189,14 @@ def test_a_folder_that_cannot_be_finished_leaves_nothing_where_nothing_was(
         with pytest.raises(NinOnnxError, match="No space left"):
             fill(tmp_path / "target")
     assert tree(tmp_path) == {}
+
+
+def test_json_is_written_only_if_it_differs_from_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    assert atomic.write_json(path, {"é": [1, None]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1, None]}
+    before = path.stat().st_ino
+    assert not atomic.write_json(path, {"é": [1, None]})
+    assert path.stat().st_ino == before
+    assert atomic.write_json(path, {"é": [2, None]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"é": [2, None]}

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from nin_onnx.cli import cli
 from nin_onnx.errors import CheckFailedError, Interrupted, UnknownNameError
 from nin_onnx.results import ledger
-from nin_onnx.train import reproduction, status
+from nin_onnx.train import reproduction
+from nin_onnx.train import status as run_status
 from nin_onnx.train.reproduction import Options, Reproduction
 from nin_onnx.train.task import Task
 
@@ -30,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Task]:
     def reproduce(given: list[Task], folder: Path, options: Options, **how: Any) -> Reproduction:
         tasks.extend(given)
         used.append(options)
-        status.write(folder, [task.name for task in given], [], {})
+        run_status.write(folder, [task.name for task in given], [], {})
         return Reproduction(finished={"mnist-seed0": {"test": {"error": 0.5}, "seconds": 90.0}})
 
     monkeypatch.setattr(reproduction, "reproduce", reproduce)
@@ -97,7 +98,7 @@ def test_what_failed_or_is_left_is_listed_and_decides_the_exit_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def reproduce(tasks: list[Task], folder: Path, options: Options, **how: Any) -> Reproduction:
-        status.write(folder, [*done.failed, *done.left], [], done.failed)
+        run_status.write(folder, [*done.failed, *done.left], [], done.failed)
         return done
 
     monkeypatch.setattr(reproduction, "reproduce", reproduce)

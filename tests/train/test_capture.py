@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nin_onnx import recipe as recipes
 from nin_onnx.recipe import Recipe
-from nin_onnx.train import capture, checkpoint, fused
-from nin_onnx.train.capture import Result
+from nin_onnx.train import capture, checkpoint, device, fused
+from nin_onnx.train.capture import StepResult
 from nin_onnx.train.device import choose, set_up
 from nin_onnx.train.examples import Examples
 from nin_onnx.train.learner import Learner
@@ -45,7 +45,7 @@ class Recorder(TorchDispatchMode):
                         place.copy_(value)
 
 
-def record(call: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
+def record(call: Callable[[], StepResult]) -> tuple[StepResult, Callable[[], None]]:
     with Recorder() as recorder:
         answer = call()
     return answer, recorder.replay
@@ -56,7 +56,7 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fused operations in their plain form, whether Triton is installed or not; on a GPU as they are."""
     if not torch.cuda.is_available():
         monkeypatch.setattr(fused, "usable", lambda: True)
-        monkeypatch.setattr(fused, "_kernels", lambda x: None)
+        monkeypatch.setattr(device, "kernels_for", lambda x: None)
 
 
 def learner(recipe: Recipe, told: list[str] | None = None, *, exact: bool = False) -> Learner:
@@ -145,11 +145,11 @@ def test_a_number_that_became_part_of_the_graph_is_found_by_the_check(
     captured = learner(recipe, told)
     assert captured.captured
 
-    def update(rows: Tensor) -> Result:
+    def update(rows: Tensor) -> StepResult:
         if baked == "keys":
             captured.dropouts[0].key = int(captured.keys[0])
         elif baked == "share":
-            captured.share = torch.full((), float(captured.share))
+            captured.ema_share = torch.full((), float(captured.ema_share))
         elif baked == "rate":
             group = captured.optimizer.optimizers[0].param_groups[0]
             group["lr"] = float(group["lr"])
@@ -159,13 +159,13 @@ def test_a_number_that_became_part_of_the_graph_is_found_by_the_check(
 
     captured.captured.updates = [update]
     before = [
-        captured.share,
+        captured.ema_share,
         captured.optimizer.optimizers[0].param_groups[0],
         captured.optimizer.optimizers[0].param_groups[0]["lr"],
     ]
 
-    def plain(rows: Tensor) -> Result:
-        captured.dropouts[0].key, captured.share, before[1]["lr"] = captured.keys[0], before[0], before[2]
+    def plain(rows: Tensor) -> StepResult:
+        captured.dropouts[0].key, captured.ema_share, before[1]["lr"] = captured.keys[0], before[0], before[2]
         return captured._update(rows)
 
     captured.captured.plain = captured.captured.exact = plain
@@ -225,7 +225,7 @@ def test_if_the_fused_update_cannot_be_captured_the_plain_one_is(tiny_recipe: Re
     told: list[str] = []
     captured = learner(tiny_recipe("train.micro_batch=32"), told)
 
-    def broken(rows: Tensor) -> Result:
+    def broken(rows: Tensor) -> StepResult:
         raise RuntimeError("no C compiler")
 
     assert captured.captured

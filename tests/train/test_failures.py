@@ -1,4 +1,4 @@
-"""Trainings that fail: the dead network, which is told from a plateau, and a loss that is no number."""
+"""Trainings that fail: dead ReLUs, which are told from a plateau, and a loss that is not a number."""
 
 import math
 import re
@@ -17,7 +17,8 @@ from nin_onnx.train.network import Network
 
 Recipes = Callable[..., Recipe]
 DEAD = (
-    r"^the network is dead at step \d+: a whole layer is 0 after its ReLU .* the loss stays at ln 10 = 2.3026; start again with "
+    r"^the training collapsed at step \d+ \(dead ReLUs\): a whole layer is 0 after its ReLU .* "
+    r"the loss stays at ln 10 = 2.3026; start again with "
 )
 
 
@@ -64,7 +65,7 @@ def test_weights_so_small_that_all_vanishes_are_a_dead_network(tmp_path: Path, t
 
 def test_death_is_seen_soon_within_a_long_epoch(tmp_path: Path, tiny_recipe: Recipes, switch_off: Callable[[str], None]) -> None:
     switch_off("cccp6")
-    with pytest.raises(TrainingError, match=r"dead at step 100:"):
+    with pytest.raises(TrainingError, match=r"collapsed at step 100 "):
         train(tiny_recipe("network.last_relu=true", "train.batch_size=1"), tmp_path / "run")  # 110 steps an epoch
 
 

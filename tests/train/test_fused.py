@@ -11,7 +11,7 @@ from torch.nn import functional
 from nin_onnx import recipe as recipes
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.recipe import AugmentationSettings
-from nin_onnx.train import device, fused
+from nin_onnx.train import device, fused_convolution
 from nin_onnx.train.augmentation import augment, draw
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.dropout import SeededDropout
@@ -124,7 +124,7 @@ def test_convolutions_are_those_of_float64(kernel: int, channels: int, bias: boo
         return result.relu() if relu else result
 
     def ours(x: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
-        given: Tensor = fused._Convolution.apply(x, weight, shift if bias else None, relu)
+        given: Tensor = fused_convolution._Convolution.apply(x, weight, shift if bias else None, relu)
         return given if bias else given + 0 * shift.sum()
 
     assert layer.bias is not None
@@ -198,7 +198,7 @@ def test_a_fused_update_of_a_learner_has_the_gradients_of_the_plain_one(name: st
     learner.augmentation_key.fill_(KEYS[1])
     for key in learner.keys:
         key.fill_(KEYS[2])
-    monkeypatch.setattr(learner, "_move", lambda: None)
+    monkeypatch.setattr(learner, "_apply_gradients", lambda: None)
     learner.network.train()
     found = []
     for update in (learner._fused_update, learner._exact_update):

@@ -1,4 +1,4 @@
-"""WritableRun after run, unattended: what is begun and when, what fails or dies, and what is there afterwards.
+"""Many runs, unattended: what is begun and when, what fails or collapses, and what is there afterwards.
 
 The processes are stand-ins here; test_several_trainings.py has real ones.
 """
@@ -16,15 +16,16 @@ import pytest
 from nin_onnx.errors import Interrupted, NinOnnxError
 from nin_onnx.recipe import Recipe, load, to_toml
 from nin_onnx.train import reproduction, status, trainer
+from nin_onnx.train.lock import locked
 from nin_onnx.train.reproduction import Options, Reproduction
 from nin_onnx.train.task import Task
 from nin_onnx.train.writable_run import WritableRun
 
 Recipes = Callable[..., Recipe]
-DIED = {"step": 4, "reason": "the network is dead", "device": "cpu", "precision": "float32"}
-DIED |= {"hardware": {"processor": "Some CPU", "cores": 2}, "versions": {"torch": "2", "python": "3"}, "commit": None}
+COLLAPSE = {"step": 4, "reason": "the training collapsed", "device": "cpu", "precision": "float32"}
+COLLAPSE |= {"hardware": {"processor": "Some CPU", "cores": 2}, "versions": {"torch": "2", "python": "3"}, "commit": None}
 
-STATUS = {"ends": 0, "dies": 1, "fails": 2, "runs": 130}
+STATUS = {"ends": 0, "collapses": 1, "fails": 2, "runs": 130}
 
 
 def quiet(line: str) -> None:
@@ -71,7 +72,7 @@ class Process:
         if self.arguments[0] == "export":
             return STATUS[self.does]
         run = WritableRun(Path(self.arguments[self.arguments.index("--out" if "--out" in self.arguments else "--resume") + 1]))
-        if self.does in ("dies", "fails"):  # at the start
+        if self.does in ("collapses", "fails"):  # at the start
             run.discard()
         if self.does == "ends":
             run.write_summary({"name": self.name, "epochs": 1, "images_per_second": 9.0, "seconds": 1.0, "train_error": 2.0})
@@ -85,14 +86,14 @@ class Process:
     def kill(self) -> None:
         raise AssertionError("it would have ended")
 
-    def said(self) -> list[str]:
+    def new_lines(self) -> list[str]:
         return []
 
     @property
-    def printed(self) -> str:
-        return json.dumps({"died": DIED}) if self.does == "dies" else ""
+    def output(self) -> str:
+        return json.dumps({"died": COLLAPSE}) if self.does == "collapses" else ""
 
-    def why(self) -> str:
+    def failure(self) -> str:
         return "out of memory"
 
 
@@ -230,26 +231,26 @@ def test_an_export_that_is_left_when_the_time_is_up_is_said(
     assert (list(done.finished), done.left, done.failed, done.stopped) == (["tiny-seed0"], [], {}, "the time is up")
 
 
-def test_a_dead_seed_is_recorded_and_the_next_unused_one_takes_its_place(
+def test_a_collapsed_seed_is_recorded_and_the_next_unused_one_takes_its_place(
     tmp_path: Path, tiny_recipe: Recipes, processes: Processes
 ) -> None:
     recipe = tiny_recipe()
-    processes.does = {"tiny-seed0": "dies", "tiny-seed3": "dies"}
+    processes.does = {"tiny-seed0": "collapses", "tiny-seed3": "collapses"}
     said: list[str] = []
     done = reproduce(tmp_path, *seeds(recipe, 2), tries=4, used={("tiny", 2)}, jobs=2, echo=said.append)
     assert sorted(done.finished) == ["tiny-seed1", "tiny-seed4"]
     assert (done.failed, done.left) == ({}, [])
-    assert done.dead == {"tiny-seed0": DIED["reason"], "tiny-seed3": DIED["reason"]}
-    assert "tiny-seed0 died at step 4" in said
+    assert done.dead == {"tiny-seed0": COLLAPSE["reason"], "tiny-seed3": COLLAPSE["reason"]}
+    assert "tiny-seed0 collapsed at step 4" in said
     recorded = json.loads((tmp_path / "results" / "dead" / "tiny-seed3.json").read_text())
-    assert recorded == {"recipe": "tiny", "seed": 3, **DIED, "settings": json.loads(json.dumps(asdict(recipe)))}
+    assert recorded == {"recipe": "tiny", "seed": 3, **COLLAPSE, "settings": json.loads(json.dumps(asdict(recipe)))}
 
 
-def test_a_second_call_goes_on_with_the_seed_that_took_the_place_of_a_dead_one(
+def test_a_second_call_goes_on_with_the_seed_that_took_the_place_of_a_collapsed_one(
     tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduction, "TOO_LATE", 0.0)
-    processes.does = {"tiny-seed0": "dies", "tiny-seed1": "runs"}
+    processes.does = {"tiny-seed0": "collapses", "tiny-seed1": "runs"}
     (task,) = seeds(tiny_recipe(), 1)
     assert reproduce(tmp_path, task, tries=4, deadline=time.monotonic() + 2).left == ["tiny-seed1"]
     processes.does.clear()
@@ -257,17 +258,17 @@ def test_a_second_call_goes_on_with_the_seed_that_took_the_place_of_a_dead_one(
     assert processes.begun == ["train tiny-seed0", "train tiny-seed1", "train tiny-seed1"]
 
 
-def test_after_so_many_dead_seeds_the_run_has_failed(tmp_path: Path, tiny_recipe: Recipes, processes: Processes) -> None:
-    processes.does = {f"tiny-seed{seed}": "dies" for seed in range(9)}
+def test_after_so_many_collapsed_seeds_the_run_has_failed(tmp_path: Path, tiny_recipe: Recipes, processes: Processes) -> None:
+    processes.does = {f"tiny-seed{seed}": "collapses" for seed in range(9)}
     done = reproduce(tmp_path, *seeds(tiny_recipe(), 1), tries=4)
     assert list(done.dead) == ["tiny-seed0", "tiny-seed1", "tiny-seed2"]
-    assert done.failed == {"tiny-seed3": DIED["reason"]}
+    assert done.failed == {"tiny-seed3": COLLAPSE["reason"]}
 
 
-def test_a_dead_seed_is_not_tried_again_but_by_a_recipe_that_was_mended(
+def test_a_collapsed_seed_is_not_tried_again_but_by_a_recipe_that_was_mended(
     tmp_path: Path, tiny_recipe: Recipes, processes: Processes
 ) -> None:
-    processes.does = {"tiny-modified-seed0": "dies"}
+    processes.does = {"tiny-modified-seed0": "collapses"}
     assert list(reproduce(tmp_path, Task(tiny_recipe("optimizer.learning_rate=9"), 0)).failed) == ["tiny-modified-seed0"]
     processes.does.clear()
     again = reproduce(tmp_path, Task(tiny_recipe("optimizer.learning_rate=9"), 0))
@@ -279,8 +280,8 @@ def test_a_dead_seed_is_not_tried_again_but_by_a_recipe_that_was_mended(
 def test_two_reproductions_do_not_work_in_the_same_folder(
     tmp_path: Path, tiny_recipe: Recipes, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing, "PATIENCE", 0.0)
-    with status.locked(tmp_path), pytest.raises(NinOnnxError, match="another nin-onnx reproduce works in"):
+    monkeypatch.setattr(reproduction, "LOCK_TIMEOUT", 0.0)
+    with locked(tmp_path, NinOnnxError("busy")), pytest.raises(NinOnnxError, match="another nin-onnx reproduce works in"):
         reproduce(tmp_path, *seeds(tiny_recipe(), 1))
     assert processes.begun == []
     assert len(reproduce(tmp_path, *seeds(tiny_recipe(), 1)).finished) == 1

@@ -13,7 +13,7 @@ import torch
 from nin_onnx import cli
 from nin_onnx.errors import Interrupted, RunError, TrainingError
 from nin_onnx.recipe import Recipe
-from nin_onnx.train import trainer, under_way
+from nin_onnx.train import running, trainer
 from nin_onnx.train.learner import Learner
 from nin_onnx.train.seeds import train_seeds
 
@@ -56,7 +56,7 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
 ) -> None:
     recipe = tiny_recipe("train.epochs=2")
     expected = train(recipe, tmp_path / "undisturbed", range(3))
-    save = under_way.RunningTraining.save
+    save = running.RunningTraining.save
 
     def stopped(self: Any) -> None:
         save(self)
@@ -64,8 +64,8 @@ def test_the_same_call_again_keeps_what_has_ended_and_goes_on_with_what_was_stop
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(under_way.RunningTraining, "save", stopped)
-        with pytest.raises(Interrupted, match=r"--resume .*seed1 --device cpu; what was given goes on with all seeds$"):
+        patch.setattr(running.RunningTraining, "save", stopped)
+        with pytest.raises(Interrupted, match=r"--resume .*seed1 --device cpu; the command as it was given resumes all seeds$"):
             train(recipe, tmp_path / "runs", range(3))
     first = tmp_path / "runs" / "seed0" / "model.safetensors"
     before = first.stat().st_mtime_ns
@@ -91,7 +91,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, seeds: set[int]) -> None:
     monkeypatch.setattr(Learner, "begin", begun)
 
 
-LONG = ("train.epochs=6", "schedule.ema_decay=0")  # a network is called dead after 20 steps
+LONG = ("train.epochs=6", "schedule.ema_decay=0")  # a training is seen to collapse after 20 steps
 
 
 def test_a_seed_that_dies_does_not_stop_the_others(tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_a_seed_that_dies_does_not_stop_the_others(tmp_path: Path, tiny_recipe: 
     assert summary["seeds"] == [1, 3]
     assert summary["test_error"]["each"] == [run["test"]["error"] for run in summary["runs"]]
     assert [*summary["died"]] == ["0", "2"]
-    assert all(reason.startswith("the network is dead at step ") for reason in summary["died"].values())
+    assert all(reason.startswith("the training collapsed at step ") for reason in summary["died"].values())
     assert json.loads((tmp_path / "runs" / "summary.json").read_text()) == json.loads(json.dumps(summary))
 
 
@@ -108,7 +108,10 @@ def test_where_every_seed_dies_the_reasons_are_told(
     tmp_path: Path, tiny_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dying(monkeypatch, {0, 1})
-    with pytest.raises(TrainingError, match=r"^no seed lived: 0: the network is dead at step .*; 1: the network is dead at"):
+    with pytest.raises(
+        TrainingError,
+        match=r"^the training collapsed with every seed: 0: the training collapsed at step .*; 1: the training collapsed at",
+    ):
         train(tiny_recipe(*LONG), tmp_path / "runs", range(2))
     assert not (tmp_path / "runs" / "summary.json").exists()
 
@@ -125,7 +128,7 @@ def test_the_command_ends_as_failed_where_a_seed_died_and_tells_the_others(
         cli.main()
     said = capsys.readouterr()
     assert end.value.code == 1
-    assert said.err == "error: seeds that died, and are no part of the mean: 1\n"
+    assert said.err == "error: seeds that collapsed and are not part of the mean: 1\n"
     assert " over 2 seeds: " in said.out.splitlines()[-1]
 
 

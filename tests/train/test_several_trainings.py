@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: one is killed, all are stopped, the parent is killed, a network dies."""
+"""Trainings in processes of their own: one is killed, all are stopped, the parent is killed, a training collapses."""
 
 import contextlib
 import json
@@ -182,19 +182,19 @@ def test_trainings_do_not_outlive_a_parent_that_is_killed_and_save_what_they_hav
     assert [one.state for one in status.read(folder)] == ["running", "running"]  # while it trains
     parent.kill()
     parent.wait()
-    assert all(WritableRun(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1))
+    assert all(WritableRun(folder / "runs" / f"tiny-seed{seed}").is_locked() for seed in (0, 1))
     trainings.hold.unlink()
     logs = [folder / "logs" / f"tiny-seed{seed}.log" for seed in (0, 1)]
     deadline = time.monotonic() + 60
     while not all("stopped after epoch 2 of 3" in log.read_text() for log in logs) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [one.state for one in status.read(folder)] == ["interrupted", "interrupted"]
-    while any(WritableRun(folder / "runs" / f"tiny-seed{seed}").busy() for seed in (0, 1)) and time.monotonic() < deadline:
+    while any(WritableRun(folder / "runs" / f"tiny-seed{seed}").is_locked() for seed in (0, 1)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not WritableRun(folder / "runs" / "tiny-seed0").busy()
+    assert not WritableRun(folder / "runs" / "tiny-seed0").is_locked()
 
 
-def test_a_recipe_whose_networks_die_is_tried_with_the_next_seed_and_each_death_is_recorded(
+def test_a_recipe_whose_trainings_collapse_is_tried_with_the_next_seed_and_each_is_recorded(
     tmp_path: Path, tiny_recipe: Recipes, trainings: Trainings
 ) -> None:
     recipe = tiny_recipe("train.epochs=1", "optimizer.learning_rate=1e30")

@@ -1,4 +1,4 @@
-"""Where a reproduction stands, read from its folder while it runs and after."""
+"""The status of a reproduction, read from its folder while it is running and after."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from nin_onnx.errors import NinOnnxError
 from nin_onnx.run import Epoch
 from nin_onnx.train import status
+from nin_onnx.train.lock import locked
 from nin_onnx.train.status import RunStatus
 from nin_onnx.train.writable_run import WritableRun
 
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_runs_has_its_epoch_error_speed_and_the_time_that_is_left(folder: Path) -> None:
-    with status.locked(folder):  # as nin-onnx reproduce holds it
+    with locked(folder, NinOnnxError("busy")):  # as nin-onnx reproduce holds it
         running, failed, left = status.read(folder)
     assert running == RunStatus(LONG, "running", 2, 4, 50.0, "train", 25_000.0, 3660.0)
     assert failed == RunStatus("svhn-seed0", "failed", reason="no data")
@@ -38,13 +39,13 @@ def test_what_ran_when_its_process_was_killed_is_interrupted(folder: Path) -> No
 
 
 def test_one_line_counts_the_states_and_says_how_long_each_training_takes(folder: Path) -> None:
-    with status.locked(folder):
+    with locked(folder, NinOnnxError("busy")):
         assert status.line(status.read(folder)) == f"1 running, 1 failed, 1 left; {LONG} 2/4, 1 h 01 min left"
 
 
 @pytest.mark.parametrize(("width", "lines"), [(60, 4), (120, 3)])
 def test_the_table_fits_a_narrow_and_a_wide_terminal(width: int, lines: int, folder: Path) -> None:
-    with status.locked(folder):
+    with locked(folder, NinOnnxError("busy")):
         shown = status.table(status.read(folder), width).splitlines()
     assert len(shown) == lines
     assert max(map(len, shown)) <= width

@@ -1,4 +1,4 @@
-"""Which seed takes the place of a dead one."""
+"""Which seed takes the place of one that collapsed."""
 
 from collections.abc import Callable
 

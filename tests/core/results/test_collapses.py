@@ -1,4 +1,4 @@
-"""Networks that died: what is kept of each, and how it is read."""
+"""Trainings that collapsed: what is recorded of each, and how it is read."""
 
 import json
 import sys
@@ -20,12 +20,12 @@ Recipes = Callable[..., Recipe]
 
 def test_what_is_recorded_is_read_with_its_recipe_by_recipe_and_seed(tmp_path: Path, tiny_recipe: Recipes) -> None:
     recipe = tiny_recipe()
-    described = describe(recipe, TrainingError("the network is dead", 7), "cpu")
+    described = describe(recipe, TrainingError("the training collapsed", 7), "cpu")
     for seed in (10, 9):
         record(tmp_path, recipe, seed, described)
     found = collapses.read(tmp_path)
     assert [(collapse.recipe, collapse.seed, collapse.step) for collapse in found] == [(recipe, 9, 7), (recipe, 10, 7)]
-    assert found[0].summary["reason"] == "the network is dead"
+    assert found[0].summary["reason"] == "the training collapsed"
     assert found[0].summary["hardware"]["cores"] >= 1
 
 
@@ -38,7 +38,7 @@ def test_where_nothing_died_there_is_nothing_to_read(tmp_path: Path) -> None:
 )
 def test_a_file_that_describes_no_death_is_named(change: dict[str, Any] | None, tmp_path: Path, tiny_recipe: Recipes) -> None:
     recipe = tiny_recipe()
-    record(tmp_path, recipe, 0, describe(recipe, TrainingError("the network is dead", 7), "cpu"))
+    record(tmp_path, recipe, 0, describe(recipe, TrainingError("the training collapsed", 7), "cpu"))
     (file,) = (tmp_path / "dead").iterdir()
     content = {**json.loads(file.read_text()), **(change or {})}
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}) if change else "[")

@@ -84,9 +84,9 @@ def test_a_disk_that_is_full_ends_the_training_in_one_line_and_the_last_state_ca
     code = f"""
 import pathlib, sys
 from nin_onnx import cli
-from nin_onnx.train import trainer, under_way
+from nin_onnx.train import running, trainer
 trainer.SAVE_EVERY = 0
-save = under_way.RunningTraining.save
+save = running.RunningTraining.save
 def filled(self):
     save(self)
     if len(self.state.epochs) == 2:
@@ -94,7 +94,7 @@ def filled(self):
             pathlib.Path({str(disk)!r}, "other").write_bytes(bytes(2 << 20))
         except OSError:
             pass  # full, as it was meant
-under_way.RunningTraining.save = filled
+running.RunningTraining.save = filled
 sys.argv = ["nin-onnx", "train", "digits", "--set", "train.epochs=9", "--out", {str(disk / "run")!r}]
 cli.main()
 """
