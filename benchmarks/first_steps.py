@@ -1,9 +1,9 @@
-"""Shows whether the class maps of a network live through the first steps of its training.
+"""Shows whether the class maps of a network stay active in the first steps of its training.
 
     python benchmarks/first_steps.py cifar100 [--steps 400] [--seeds 3] [--set network.maps_bias=0.5]
 
-A map that is 0 at every place of every image, behind the last ReLU, gets no more gradients; if all are, the network is
-dead. For each seed, and at some steps, the table has: the mean loss since the row before; of the first batch, trained on or
+A map that is 0 at every place of every image, behind the last ReLU, gets no more gradients; if all are, the training
+has collapsed. For each seed, and at some steps, the table has: the mean loss since the row before; of the first batch, trained on or
 not, how many maps are not 0 everywhere, and how far the numbers before the last ReLU spread; the biases of that layer; and
 the gradient that reaches them and the first convolution. Images, order, masks and rates are those of `nin-onnx train`.
 """
@@ -80,8 +80,8 @@ def main(
         show(rows, f"{settings.name} {' '.join(overrides)} seed {number}", classes)
         if json_file:
             with json_file.open("a") as file:
-                told: dict[str, Any] = {"recipe": recipe, "set": overrides, "seed": number, "rows": rows}
-                file.write(json.dumps(told) + "\n")
+                line: dict[str, Any] = {"recipe": recipe, "set": overrides, "seed": number, "rows": rows}
+                file.write(json.dumps(line) + "\n")
 
 
 def kept(file: Path, fingerprint: str) -> dict[str, Tensor] | None:

@@ -97,6 +97,38 @@ def ratio(speeds: Mapping[str, list[float]], name: str, other: str) -> float:
     return statistics.median(one / two for one, two in zip(speeds[name], speeds[other], strict=True))
 
 
+def print_precisions(precisions: Mapping[str, Work], rounds: int, images: int, peak: float) -> None:
+    """Print the table of forms of one network; `peak` is a matrix product's GFLOP/s."""
+    click.echo("| batch | form | images/s | range | over fp32 | GFLOP/s | of a float32 matrix product's |")
+    click.echo("| --- | --- | --- | --- | --- | --- | --- |")
+    for batch in BATCHES:
+        speeds = measure(precisions, rounds, images, batch)
+        for name, found in speeds.items():
+            flops = OPERATIONS * statistics.median(found) / 1e9
+            cells = (
+                str(batch),
+                name,
+                f"{statistics.median(found):,.0f}",
+                f"{min(found):,.0f} – {max(found):,.0f}",
+                f"{ratio(speeds, name, 'fp32'):.2f} ×",
+                f"{flops:,.0f}",
+                f"{100 * flops / peak:.0f} % of {peak:,.0f}",
+            )
+            click.echo(f"| {' | '.join(cells)} |")
+
+
+def print_costs(costs: Mapping[str, Work], rounds: int, images: int) -> None:
+    """Print the table of what preprocessing in the graph costs."""
+    click.echo("\n| batch | preprocessing in the fp32 graph | images/s | time over none |")
+    click.echo("| --- | --- | --- | --- |")
+    for batch in BATCHES:
+        speeds = measure(costs, rounds, images, batch)
+        for name, found in speeds.items():
+            more = 100 * (1 / ratio(speeds, name, "none") - 1)
+            cost = "" if name == "none" else f"{more:+.1f} %"
+            click.echo(f"| {batch} | {name} | {statistics.median(found):,.0f} | {cost} |")
+
+
 @click.command(help=__doc__)
 @click.option("--rounds", default=5, type=click.IntRange(1))
 @click.option("--images", default=256, type=click.IntRange(1), help="For each figure of each round.")
@@ -118,30 +150,8 @@ def main(rounds: int, images: int) -> None:
     where = f"{machine.hardware()['processor']}, {torch.get_num_threads()} threads"
     versions = f"torch {torch.__version__}, ONNX Runtime {metadata.version('onnxruntime')}"
     click.echo(f"{where}; {versions}; median of {rounds} rounds of {images} images\n")
-    click.echo("| batch | form | images/s | range | over fp32 | GFLOP/s | of a float32 matrix product's |")
-    click.echo("| --- | --- | --- | --- | --- | --- | --- |")
-    for batch in BATCHES:
-        speeds = measure(precisions, rounds, images, batch)
-        for name, found in speeds.items():
-            flops = OPERATIONS * statistics.median(found) / 1e9
-            cells = (
-                str(batch),
-                name,
-                f"{statistics.median(found):,.0f}",
-                f"{min(found):,.0f} – {max(found):,.0f}",
-                f"{ratio(speeds, name, 'fp32'):.2f} ×",
-                f"{flops:,.0f}",
-                f"{100 * flops / peak:.0f} % of {peak:,.0f}",
-            )
-            click.echo(f"| {' | '.join(cells)} |")
-    click.echo("\n| batch | preprocessing in the fp32 graph | images/s | time over none |")
-    click.echo("| --- | --- | --- | --- |")
-    for batch in BATCHES:
-        speeds = measure(costs, rounds, images, batch)
-        for name, found in speeds.items():
-            more = 100 * (1 / ratio(speeds, name, "none") - 1)
-            cost = "" if name == "none" else f"{more:+.1f} %"
-            click.echo(f"| {batch} | {name} | {statistics.median(found):,.0f} | {cost} |")
+    print_precisions(precisions, rounds, images, peak)
+    print_costs(costs, rounds, images)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images a second of our training loop beside two loops as people write them: the same network, batch and device.
+"""Images a second of our training loop and of two loops as people write them: the same network, batch and device.
 
     python benchmarks/training.py [--device cpu] [--rounds 5] [--steps 8]
 
@@ -14,7 +14,7 @@ three forward passes. Beside the loops stands what the machine reaches in a prod
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import click
 import torch
@@ -32,7 +32,7 @@ from nin_onnx.train.learner import Learner
 
 BATCH = 128
 IMAGES = 12_800
-RATE = 0.01
+LEARNING_RATE = 0.01
 AS_THE_PEERS = ["optimizer.kind=sgd", "optimizer.momentum=0.9", "optimizer.weight_decay=5e-4"]
 OPERATIONS = 6 * multiply_adds(ARCHITECTURES["nin-cifar10"])  # for each image of a training step
 
@@ -79,7 +79,7 @@ def plain(images: Tensor, labels: Tensor, device: torch.device, *, bf16: bool) -
     model = network().to(device)
     if bf16:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
-    sgd = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
+    sgd = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
     loader = DataLoader(Images(images, labels), BATCH, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True)
 
     def endless() -> Iterator[list[Tensor]]:
@@ -109,7 +109,7 @@ def ours(images: Tensor, labels: Tensor, device: torch.device) -> Step:
     classifier.preprocessing.fit(images[:1000])
     learner = Learner(recipe, classifier, device)
     learner.begin(0)
-    learner.optimizer.set_learning_rate(RATE)
+    learner.optimizer.set_learning_rate(LEARNING_RATE)
     learner.set_examples(Examples(images.to(device), labels.to(device)))
     number = 0
 
@@ -136,6 +136,25 @@ def product(dtype: torch.dtype, device: torch.device, side: int = 4096) -> float
     one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     seconds(lambda: one @ other, 1, device)  # type: ignore[arg-type] # its result is not wanted
     return 2 * side**3 / min(seconds(lambda: one @ other, 1, device) for _ in range(3))  # type: ignore[arg-type]
+
+
+def print_table(speeds: Mapping[str, list[float]], dtypes: Mapping[str, str], peaks: Mapping[str, float]) -> None:
+    """Print a line for each loop; `peaks` are a matrix product's GFLOP/s in each type."""
+    click.echo("| loop | images/s | range | ours over it | GFLOP/s | of a matrix product's |")
+    click.echo("| --- | --- | --- | --- | --- | --- |")
+    for loop, found in speeds.items():
+        ratio = statistics.median(own / other for own, other in zip(speeds["nin-onnx"], found, strict=True))
+        dtype = dtypes[loop]
+        flops = OPERATIONS * statistics.median(found) / 1e9
+        cells = (
+            loop,
+            f"{statistics.median(found):,.0f}",
+            f"{min(found):,.0f} – {max(found):,.0f}",
+            "" if loop == "nin-onnx" else f"{ratio:.2f} ×",
+            f"{flops:,.0f}",
+            f"{100 * flops / peaks[dtype]:.0f} % of {peaks[dtype]:,.0f} ({dtype})",
+        )
+        click.echo(f"| {' | '.join(cells)} |")
 
 
 @click.command(help=__doc__)
@@ -166,21 +185,7 @@ def main(name: str, rounds: int, steps: int) -> None:
         torch.cuda.get_device_name() if device.type == "cuda" else f"{hardware['processor']}, {torch.get_num_threads()} threads"
     )
     click.echo(f"{where}; torch {torch.__version__}; median of {rounds} rounds of {steps} steps of {BATCH} images\n")
-    click.echo("| loop | images/s | range | ours over it | GFLOP/s | of a matrix product's |")
-    click.echo("| --- | --- | --- | --- | --- | --- |")
-    for loop, found in speeds.items():
-        ratio = statistics.median(own / other for own, other in zip(speeds["nin-onnx"], found, strict=True))
-        dtype = dtypes[loop]
-        flops = OPERATIONS * statistics.median(found) / 1e9
-        cells = (
-            loop,
-            f"{statistics.median(found):,.0f}",
-            f"{min(found):,.0f} – {max(found):,.0f}",
-            "" if loop == "nin-onnx" else f"{ratio:.2f} ×",
-            f"{flops:,.0f}",
-            f"{100 * flops / peaks[dtype]:.0f} % of {peaks[dtype]:,.0f} ({dtype})",
-        )
-        click.echo(f"| {' | '.join(cells)} |")
+    print_table(speeds, dtypes, peaks)
     if not bf16:
         click.echo(f"\nLeft out: plain, bf16. The {device.type} has no bfloat16; nin-onnx computes in float32 on it.")
 

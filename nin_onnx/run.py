@@ -1,14 +1,14 @@
-"""A run: the folder of one training, read.
+"""Reads a run, the folder of one training.
 
-recipe.toml                  every key of the recipe, as it was resolved
+recipe.toml                  the resolved recipe, with every key
 metrics.csv                  a line for each epoch
 model.safetensors            the trained classifier
-summary.json                 what came out, of what, on what
+summary.json                 results, data, settings and environment
 
 and, until it has ended,
 
-state.safetensors            where a resumed training goes on
-preprocessing.safetensors    what was fitted on the training images
+state.safetensors            what a resumed training starts from
+preprocessing.safetensors    the preprocessing, fitted on the training images
 """
 
 import csv
@@ -27,7 +27,7 @@ from nin_onnx.recipe import read as read_toml
 
 __all__ = ["Epoch", "Run"]
 
-NOT_ALWAYS = ("validation_error", "test_error")  # columns with gaps, and older files lack some
+OPTIONAL = ("validation_error", "test_error")  # columns that may be empty or, in older files, absent
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ class Run:
 
     @property
     def typed(self) -> str:
-        """The folder as it is typed in a command."""
+        """The folder, quoted for a command line."""
         return shlex.quote(str(self.folder))
 
     def recipe(self) -> Recipe:
-        """The recipe as it was resolved."""
+        """Return the resolved recipe."""
         path = self.folder / "recipe.toml"
         return from_dict(read_toml(path), path.name)
 
     def trained(self) -> Path:
-        """The trained classifier's file; raises `RunError` where there is none yet."""
+        """Return the trained classifier's file; raise `RunError` if there is none yet."""
         if self.model.exists():
             return self.model
         if self.state.exists():
@@ -84,14 +84,14 @@ class Run:
         raise RunError(f"'{self.folder}' {what}: make one with nin-onnx train RECIPE --out {self.typed}")
 
     def read_metrics(self) -> list[Epoch]:
-        """The epochs that `metrics.csv` holds, one at least, of a run that has ended or is under way; raises `RunError`."""
+        """Return the finished epochs in `metrics.csv`, at least one; raise `RunError`."""
         file = self.folder / "metrics.csv"
         if not (self.folder / "recipe.toml").is_file():
             raise RunError(f"'{self.folder}' is not a run folder: make one with nin-onnx train RECIPE --out {self.typed}")
         try:
             text = file.read_text(encoding="utf-8")
             reader = csv.DictReader(io.StringIO(text), strict=True)
-            if missing := [name for name in Epoch.__dataclass_fields__ if name not in {*(reader.fieldnames or ()), *NOT_ALWAYS}]:
+            if missing := [name for name in Epoch.__dataclass_fields__ if name not in {*(reader.fieldnames or ()), *OPTIONAL}]:
                 raise ValueError(f"no column '{missing[0]}'")
             epochs = [_epoch(row, number) for number, row in enumerate(reader, 1)]
             if not text.endswith("\n"):
@@ -108,7 +108,7 @@ class Run:
         return epochs
 
     def summary(self) -> dict[str, Any]:
-        """What `summary.json` holds; raises `RunError` if it cannot be read."""
+        """Return the content of `summary.json`; raise `RunError` if it cannot be read."""
         try:
             summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -117,10 +117,10 @@ class Run:
 
 
 def _epoch(row: Mapping[str | Any, Any], number: int) -> Epoch:
-    """The `number`th epoch, from its line in `metrics.csv`; raises `ValueError` where that is not whole."""
+    """Return the `number`th epoch from its line in `metrics.csv`; raise `ValueError` if that is not valid."""
     names = Epoch.__dataclass_fields__
     try:
-        values = {name: None if name in NOT_ALWAYS and not row.get(name) else float(row[name]) for name in names}
+        values = {name: None if name in OPTIONAL and not row.get(name) else float(row[name]) for name in names}
     except (TypeError, ValueError):
         values = {}
     if None in row or values.get("epoch") != number or not all(math.isfinite(value or 0) for value in values.values()):

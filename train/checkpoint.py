@@ -26,7 +26,7 @@ KEY = "nin_onnx"  # the only entry of the header: safetensors writes several in 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What stands beside the weights of a trained classifier."""
+    """The description that is stored with the weights of a trained classifier."""
 
     recipe: Recipe
     seed: int
@@ -45,7 +45,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, A
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the description in `path`; raises `RunError` for anything but one of our checkpoints."""
+    """Return the tensors and the description in `path`; raise `RunError` for anything but one of our checkpoints."""
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})[KEY])
@@ -56,19 +56,19 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def build_classifier(recipe: Recipe, classes: int | None = None) -> TorchClassifier:
-    """The untrained classifier that `recipe` describes; for so many classes where they are a folder's."""
+    """Return the untrained classifier of `recipe`, with that many `classes` if its data is an image folder."""
     settings, table = recipe.network, recipe.table(classes)
     network = Network(table, last_relu=settings.last_relu, dropout=settings.dropout, dropout_scaling=settings.dropout_scaling)
     return TorchClassifier(preprocessing.build(recipe.preprocessing, table.input), network)
 
 
 def save_classifier(path: Path, weights: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
-    """Write a classifier's weights, all it takes to build it again, and where it comes from."""
+    """Write a classifier's weights with all that is needed to build it again, and its origin."""
     write(path, weights, asdict(checkpoint))
 
 
 def load_classifier(path: Path) -> tuple[TorchClassifier, Checkpoint]:
-    """The classifier in `path`, in evaluation mode, and what stands beside its weights; raises `RunError`."""
+    """Return the classifier in `path`, in evaluation mode, and its description; raise `RunError`."""
     tensors, description = read(path)
     try:
         trained = recipe.from_dict(description["recipe"], path.name)
@@ -91,5 +91,5 @@ def _current(name: str) -> str:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of the file, in hexadecimal: what a model's card names its weights by."""
+    """Return the SHA-256 of the file, in hexadecimal, by which a model card names its weights."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

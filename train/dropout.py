@@ -21,14 +21,14 @@ class SeededDropout(nn.Module):
         self.dropped = min(round(rate * 256), 255)
         self.scaling = scaling
         self.key: int | Tensor = 0
-        """Of the layer in this step: a number from `randomness.key`; as int64 [] on the device, a captured pass reads it anew."""
+        """The layer's key in this step, from `randomness.key`; replays of a CUDA graph read it anew if it is an int64 tensor []."""
         self.first = 0
         """Place of the first image in its batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        share = 1 - self.dropped / 256
+        kept_share = 1 - self.dropped / 256
         if not self.training:
-            return x * share if self.scaling == "test" and self.dropped else x
+            return x * kept_share if self.scaling == "test" and self.dropped else x
         if not self.dropped:
             return x
         n, c, h, w = x.shape
@@ -38,5 +38,5 @@ class SeededDropout(nn.Module):
         noise = noise.reshape(n, h, w, c).permute(0, 3, 1, 2)  # lies in memory as x does in training: channels last
         kept = (noise >= self.dropped).to(x.dtype)
         if self.scaling == "training":
-            kept.mul_(1 / share)
+            kept.mul_(1 / kept_share)
         return x * kept

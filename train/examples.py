@@ -50,7 +50,7 @@ class TrainingData:
         if not group.is_local_main:
             group.wait()  # for this machine's main process to download the data
         dataset = load(recipe, "train", data_dir)
-        # Read now and judged at the end, so that a broken file costs no training.
+        # Read now though used at the end, so that a broken file is found before the training.
         test = None if recipe.train.validation else load(recipe, "test", data_dir)
         if group.is_local_main:
             group.wait()

@@ -81,7 +81,7 @@ def patches(images: Tensor, rows: Tensor, key: Tensor, out: Tensor, kernel: int,
 
 @triton.jit
 def _relu_backward(
-    gradient, told, out, partial, M, ROUNDS, C: tl.constexpr, NONE: tl.constexpr, RELU: tl.constexpr, POOLED: tl.constexpr,
+    gradient, selector, out, partial, M, ROUNDS, C: tl.constexpr, NONE: tl.constexpr, RELU: tl.constexpr, POOLED: tl.constexpr,
     BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     program = tl.program_id(0)
@@ -93,11 +93,11 @@ def _relu_backward(
         inside = (m[:, None] < M) & (c[None, :] < C)
         g = tl.load(gradient + at, mask=inside, other=0.0)
         if RELU:
-            y = tl.load(told + at, mask=inside, other=0.0)
+            y = tl.load(selector + at, mask=inside, other=0.0)
             g = tl.where(y <= 0, 0.0, g)
             tl.store(out + at, g, mask=inside)
         if POOLED:
-            index = tl.load(told + at, mask=inside, other=NONE)
+            index = tl.load(selector + at, mask=inside, other=NONE)
             g = tl.where(index == NONE, 0.0, g)
         total += g.to(tl.float32)
     tl.store(partial + program * C + c, tl.sum(total, 0), mask=c < C)
@@ -113,7 +113,7 @@ def _column_sums(partial, out, P, C, scale, BP: tl.constexpr, BC: tl.constexpr):
     tl.store(out + c, tl.sum(total, 0) * scale, mask=c < C)
 
 
-def _summed(gradient: Tensor, told: Tensor | None, out: Tensor | None, scale: float, *, relu: bool, pooled: bool) -> Tensor:
+def _summed(gradient: Tensor, selector: Tensor | None, out: Tensor | None, scale: float, *, relu: bool, pooled: bool) -> Tensor:
     count, channels = gradient.shape
     tile = _tile(channels)
     rows = max(1, 4096 // tile)  # of a tile: 16 numbers for each of 256 threads
@@ -121,7 +121,7 @@ def _summed(gradient: Tensor, told: Tensor | None, out: Tensor | None, scale: fl
     programs = triton.cdiv(count, rows * rounds)
     partial = gradient.new_empty((programs, channels), dtype=torch.float32)
     _relu_backward[(programs,)](
-        gradient, gradient if told is None else told, gradient if out is None else out, partial, count, rounds,
+        gradient, gradient if selector is None else selector, gradient if out is None else out, partial, count, rounds,
         C=channels, NONE=NONE, RELU=relu, POOLED=pooled, BM=rows, BC=tile, num_warps=8,
     )  # fmt: skip
     total = partial.new_empty(channels)

@@ -35,17 +35,17 @@ def service(echo: Echo, *, wanted: bool) -> Iterator[Mapping[str, str]]:
         try:
             yield variables
         finally:
-            if problem := _control(variables, said="quit\n"):
+            if problem := _control(variables, stdin="quit\n"):
                 echo(f"NVIDIA's MPS may still run: '{PROGRAM}' did not stop ({problem})")
 
 
-def _control(variables: Mapping[str, str], *options: str, said: str = "") -> str | None:
+def _control(variables: Mapping[str, str], *options: str, stdin: str = "") -> str | None:
     """Run the program; return what went wrong."""
     try:
         done = subprocess.run(
             [PROGRAM, *options],
             check=False,
-            input=said,
+            input=stdin,
             stdout=subprocess.DEVNULL,  # a pipe would stay open for as long as the service runs
             stderr=subprocess.DEVNULL,
             env=os.environ | variables,

@@ -38,7 +38,7 @@ Weighted = nn.Conv2d | LocallyConnected2d | nn.Linear
 
 
 class Outputs(NamedTuple):
-    """What a classifier with class maps answers, in the order of the exported graph's outputs."""
+    """The outputs of a classifier with class maps, in the order of the exported graph's."""
 
     logits: Tensor
     """[N, classes]."""
@@ -49,7 +49,7 @@ class Outputs(NamedTuple):
 
 
 class Decisions(NamedTuple):
-    """What a classifier with a fully connected layer answers: the same without class maps."""
+    """The outputs of a classifier with a fully connected layer: the same without class maps."""
 
     logits: Tensor
     probabilities: Tensor
@@ -58,7 +58,7 @@ class Decisions(NamedTuple):
 class Network(nn.Sequential):
     """A network of the paper: preprocessed images [N, channels, height, width] in.
 
-    Out come class maps [N, classes, h, w], or the logits [N, classes] where the last layer is fully connected.
+    Out come class maps [N, classes, h, w], or the logits [N, classes] if the last layer is fully connected.
     """
 
     def __init__(self, architecture: Architecture, *, last_relu: bool, dropout: float, dropout_scaling: str = "training") -> None:
@@ -80,20 +80,20 @@ class Network(nn.Sequential):
                     self.add_module(f"{name}_flatten", nn.Flatten())
                     self.add_module(name, nn.Linear(channels * height * width, units))
                 case GlobalAveragePool():
-                    pass  # `logits` takes the mean, since the classifier also shows the maps
+                    pass  # `logits` takes the mean, since the classifier also outputs the maps
             if isinstance(layer.row, Conv | LocallyConnected) and layer.row != without_relu:
                 self.add_module(f"{layer.row.name}_relu", nn.ReLU(inplace=True))
 
     def weighted(self) -> list[Weighted]:
-        """The layers with weights, first to last."""
+        """Return the layers with weights, first to last."""
         return [module for module in self if isinstance(module, Weighted)]
 
     def dropouts(self) -> list[SeededDropout]:
-        """The dropout layers, first to last."""
+        """Return the dropout layers, first to last."""
         return [module for module in self if isinstance(module, SeededDropout)]
 
     def for_training(self) -> nn.Sequential:
-        """The same modules with each ReLU behind the pool that follows it: the same to the bit, on a quarter of the numbers."""
+        """Return the same modules with each ReLU after the pool that follows it: the same bits from a quarter of the numbers."""
         modules = list(self)
         for i, (one, other) in enumerate(pairwise(modules)):
             if isinstance(one, nn.ReLU) and isinstance(other, nn.MaxPool2d):
@@ -102,7 +102,7 @@ class Network(nn.Sequential):
 
 
 class ImageClassifier(nn.Module):
-    """Raw pixels, uint8 [N, height, width, channels], in; logits, probabilities and, where there are any, class maps out."""
+    """Raw pixels, uint8 [N, height, width, channels], in; logits, probabilities and, if there are any, class maps out."""
 
     input: Shape
     """Of an image: channels, height, width."""
@@ -122,18 +122,18 @@ class TorchClassifier(ImageClassifier):
         return decisions(self.network(self.preprocessing(images, dtype)))
 
 
-def decisions(answer: Tensor) -> Outputs | Decisions:
-    """What a classifier answers, whose network gives `answer`: class maps [N, classes, h, w] or logits [N, classes]."""
-    scores = logits(answer)
+def decisions(output: Tensor) -> Outputs | Decisions:
+    """Return a classifier's outputs from its network's: class maps [N, classes, h, w] or logits [N, classes]."""
+    scores = logits(output)
     probabilities = scores.softmax(1)
-    return Outputs(scores, probabilities, answer) if answer.ndim == 4 else Decisions(scores, probabilities)
+    return Outputs(scores, probabilities, output) if output.ndim == 4 else Decisions(scores, probabilities)
 
 
-def logits(answer: Tensor) -> Tensor:
-    """The logits [N, classes] of what a network gives: the means of its class maps, or itself."""
-    return answer.mean((2, 3)) if answer.ndim == 4 else answer
+def logits(output: Tensor) -> Tensor:
+    """Return the logits [N, classes] from a network's output: the means of its class maps, or the output itself."""
+    return output.mean((2, 3)) if output.ndim == 4 else output
 
 
 def channels_last(network: Network) -> Network:
-    """`network`, its weights laid out as convolutions compute fastest: channels innermost."""
+    """Return `network` with its weights in the layout in which convolutions are fastest: channels innermost."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return] # torch's stubs lack it

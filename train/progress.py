@@ -59,10 +59,10 @@ def line(epochs: list[Epoch], total: int) -> str:
     epoch = epochs[-1]
     left = sum(one.seconds for one in epochs) / len(epochs) * (total - epoch.epoch)
     others = (("validation", epoch.validation_error), ("test", epoch.test_error))
-    judged = "".join(f"  {name} {error:.2f} %" for name, error in others if error is not None)
+    errors = "".join(f"  {name} {error:.2f} %" for name, error in others if error is not None)
     return (
         f"epoch {epoch.epoch:>{len(str(total))}}/{total}  lr {epoch.learning_rate:.4f}  loss {epoch.train_loss:.4f}  "
-        f"error {epoch.train_error:.2f} %{judged}  {epoch.images_per_second:,.0f} images/s  {duration(left)} left"
+        f"error {epoch.train_error:.2f} %{errors}  {epoch.images_per_second:,.0f} images/s  {duration(left)} left"
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nin_onnx.errors import RecipeError, RunError
 from nin_onnx.recipe import Recipe, from_dict
-from nin_onnx.run import NOT_ALWAYS, Epoch
+from nin_onnx.run import OPTIONAL, Epoch
 from nin_onnx.train import checkpoint
 from nin_onnx.train.process_group import ProcessGroup
 from nin_onnx.train.writable_run import WritableRun
@@ -70,7 +70,7 @@ def read(run: WritableRun, recipe: Recipe, conditions: Conditions) -> tuple[Trai
                 raise ValueError(f"its {name} was {before[name]}, here it is {now[name]}")
         differing = [f"{name}: {before[name]} before, {now[name]} now" for name in now if before[name] != now[name]]
         kept: dict[str, Any] = description["state"]
-        epochs = [Epoch(**{**dict.fromkeys(NOT_ALWAYS), **epoch}) for epoch in kept["epochs"]]
+        epochs = [Epoch(**{**dict.fromkeys(OPTIONAL), **epoch}) for epoch in kept["epochs"]]
         state = TrainingState(kept["seed"], epochs, kept["steps"], kept["seconds"])
     except (KeyError, TypeError, AttributeError, ValueError, RecipeError) as error:
         raise unusable(run, error) from error

@@ -49,12 +49,12 @@ def summarize(
 
 def summarize_seeds(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and standard deviation (of a sample, n - 1) of the errors, in per cent, and the summaries they are of."""
-    judged = "test" if all("test" in summary for summary in summaries) else "validation"
-    errors = [summary["test"]["error"] if judged == "test" else summary["validation_error"] for summary in summaries]
+    split = "test" if all("test" in summary for summary in summaries) else "validation"
+    errors = [summary["test"]["error"] if split == "test" else summary["validation_error"] for summary in summaries]
     return {
         "recipe": summaries[0]["recipe"],
         "seeds": [summary["seed"] for summary in summaries],
-        f"{judged}_error": {
+        f"{split}_error": {
             "mean": statistics.mean(errors),
             "standard_deviation": statistics.stdev(errors) if len(errors) > 1 else None,
             "each": errors,

@@ -56,6 +56,7 @@ def test_the_probe_sees_a_heavy_module() -> None:
         "nin_onnx.golden",
         "nin_onnx.data",
         "nin_onnx.runtimes",
+        "nin_onnx.train",
         "nin_onnx.results.plot",
     ],
 )
@@ -75,3 +76,9 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 def test_training_needs_only_torch_numpy_safetensors_and_click() -> None:
     others = ("matplotlib", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pooch", "scipy", "sklearn", "tqdm", "triton")
     assert "torch" in loaded(TRAIN.format(names=others), ("torch",))
+
+
+def test_the_training_functions_are_imported_with_torch_when_they_are_asked_for() -> None:
+    assert loaded("from nin_onnx.train import resume, train; assert train.__module__ == resume.__module__", ("torch",)) == [
+        "torch"
+    ]
