@@ -2,10 +2,11 @@
 
     python benchmarks/first_steps.py cifar100 [--steps 400] [--seeds 3] [--set network.maps_bias=0.5]
 
-A map that is 0 at every place of every image, behind the last ReLU, gets no more gradients; if all are, the training
-has collapsed. For each seed, and at some steps, the table has: the mean loss since the row before; of the first batch, trained on or
-not, how many maps are not 0 everywhere, and how far the numbers before the last ReLU spread; the biases of that layer; and
-the gradient that reaches them and the first convolution. Images, order, masks and rates are those of `nin-onnx train`.
+A map that is 0 at every place of every image, behind the last ReLU, gets no more gradients; if all are, the training has
+collapsed. For each seed, and at some steps, the table has: the mean loss since the row before; of the first batch, trained on
+or not, how many maps are not 0 everywhere, and how far the numbers before the last ReLU spread; the biases of that layer; and
+the gradient that reaches them and the first convolution. Images, order, masks and learning rates are those of
+`nin-onnx train`.
 """
 
 import json

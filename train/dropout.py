@@ -21,7 +21,7 @@ class SeededDropout(nn.Module):
         self.dropped = min(round(rate * 256), 255)
         self.scaling = scaling
         self.key: int | Tensor = 0
-        """The layer's key in this step, from `randomness.key`; replays of a CUDA graph read it anew if it is an int64 tensor []."""
+        """Of the layer in this step, from `randomness.key`; replays of a CUDA graph read it anew if it is an int64 tensor []."""
         self.first = 0
         """Place of the first image in its batch."""
 
