@@ -30,7 +30,7 @@ class Golden:
     outputs: Mapping[str, NDArray[np.float32]]
     """`logits` and `probabilities` [N, classes], `class_maps` [N, classes, h, w]; from float64, rounded to float32."""
     places: float = 1.0
-    """Of outputs with places in the image, as `class_maps` have them: their unit over their largest value (`Precision.places`)."""
+    """Of outputs with places in the image, as `class_maps` have them: their unit over their largest value, as in `Precision`."""
 
     @cached_property
     def hash(self) -> str:

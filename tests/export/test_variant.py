@@ -255,5 +255,5 @@ def test_without_onnx_runtime_the_error_is_one_line_with_the_command(
 @pytest.mark.usefixtures("_at_hand", "quick_export")
 def test_the_command_tells_size_and_mcnemars_figures_of_each(trained: Path, tmp_path: Path) -> None:
     command = [str(trained), "--out", str(tmp_path / "out"), "--variant", "fp16", "--input", "uint8"]
-    (line,) = (line for line in CliRunner().invoke(export, command).stdout.splitlines() if "fp16" in line)
+    (line,) = (line for line in CliRunner().invoke(export, command).stdout.splitlines() if "fp16/model.onnx" in line)
     assert "× fp32, against fp32 on validation images: 0 of 60 labels changed, b = 0, c = 0, p = 1" in line
