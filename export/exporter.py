@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nin_onnx.architecture import Shape
+    from nin_onnx.export.module import ModuleClassifier
     from nin_onnx.train.checkpoint import Checkpoint
     from nin_onnx.train.network import ImageClassifier, TorchClassifier
 
@@ -114,31 +115,23 @@ def export(
     settings = Settings(**options)
     from nin_onnx.export.module import wrap_module
 
-    if not NAME.fullmatch(name):
-        raise ModelError(f"the name is '{name}', expected a letter or digit, and after it also '.', '_' and '-'")
-    if not all(isinstance(label, str) for label in labels):
-        raise ModelError(f"the labels are '{list(labels)}', expected text for each class")
+    _check_names(name, labels)
     check_overwrite(out)
     classifier = wrap_module(module, example, len(labels), mean, std)
-    steps = classifier.preprocessing.named_children() if classifier.preprocessing else ()
-    card = Card(
-        **_interface(classifier.input),
-        name=name,
-        architecture=type(module).__name__,
-        labels=tuple(labels),
-        preprocessing=tuple(step for step, _ in steps),
-        license=settings.license,
-        recipe="",
-        experiment=None,
-        dataset={},
-        golden="",
-        weights="",
-    )
+    card = replace(_module_card(classifier, name, labels), license=settings.license)
     return _export(classifier, card, out, settings)
 
 
 def _require_packages() -> None:
     require("export", "train", "torch", "safetensors", "onnxscript", "onnxsim")
+
+
+def _check_names(name: str, labels: Sequence[object]) -> None:
+    """Raise `ModelError` unless `name` can be a file's name, and `labels` are text."""
+    if not NAME.fullmatch(name):
+        raise ModelError(f"the name is '{name}', expected a letter or digit, and after it also '.', '_' and '-'")
+    if not all(isinstance(label, str) for label in labels):
+        raise ModelError(f"the labels are '{list(labels)}', expected text for each class")
 
 
 def _check_any_size(steps: Sequence[str], shape: "Shape") -> None:
@@ -169,6 +162,23 @@ def _run_card(classifier: "TorchClassifier", checkpoint: "Checkpoint") -> Card:
         golden="",
         weights="",
         trained_with=checkpoint.versions,
+    )
+
+
+def _module_card(classifier: "ModuleClassifier", name: str, labels: Sequence[str]) -> Card:
+    """Return what is known for the card of a user's own module."""
+    steps = classifier.preprocessing.named_children() if classifier.preprocessing else ()
+    return Card(
+        **_interface(classifier.input),
+        name=name,
+        architecture=type(classifier.network).__name__,
+        labels=tuple(labels),
+        preprocessing=tuple(step for step, _ in steps),
+        recipe="",
+        experiment=None,
+        dataset={},
+        golden="",
+        weights="",
     )
 
 
