@@ -201,6 +201,8 @@ def graph_precision(graph: "onnx.GraphProto") -> str | None:
 
     A weight that a DequantizeLinear gives counts as what that reads; an operator that itself multiplies 8-bit numbers is "int8".
     """
+    from onnx import TensorProto
+
     if any(node.op_type in FORMS for node in graph.node):
         return "int8"
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -209,7 +211,7 @@ def graph_precision(graph: "onnx.GraphProto") -> str | None:
     quantized = (node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in types)
     types |= {node.output[0]: types[node.input[0]] for node in quantized}
     found = {types[name] for node in graph.node if node.op_type in PRODUCTS for name in node.input if name in types}
-    return coarsest([name for name, kind in onnx.TensorProto.DataType.items() if kind in found])
+    return coarsest([name for name, kind in TensorProto.DataType.items() if kind in found])
 
 
 def _names(model: "onnx.ModelProto") -> Iterator[str | bytes]:
