@@ -27,9 +27,9 @@ from training import product, seconds  # the benchmark beside this one
 from nin_onnx import machine
 from nin_onnx import recipe as recipes
 from nin_onnx.architecture import ARCHITECTURES, multiply_adds
-from nin_onnx.export.fp16 import half
-from nin_onnx.export.passes import PASSES, run
-from nin_onnx.export.quantize import quantize
+from nin_onnx.export.fp16 import convert_to_fp16
+from nin_onnx.export.int8 import quantize
+from nin_onnx.export.passes import run_passes
 from nin_onnx.export.to_onnx import golden_vectors, to_onnx
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.network import TorchClassifier
@@ -53,7 +53,7 @@ def classifier(*steps: str) -> TorchClassifier:
 
 def graph(source: TorchClassifier) -> onnx.ModelProto:
     """`source` exported as `nin-onnx export` does it."""
-    model, _ = run(to_onnx(source), golden_vectors(source), PASSES)
+    model, _ = run_passes(to_onnx(source), golden_vectors(source))
     return model
 
 
@@ -141,7 +141,7 @@ def main(rounds: int, images: int) -> None:
     precisions = {
         "PyTorch": eager(source),
         "fp32": session(exported),
-        "fp16": session(half(exported, steps)),
+        "fp16": session(convert_to_fp16(exported, steps)),
         "int8": session(quantize(exported, steps, calibration, "minmax")),
     }
     inside = {"none": (), "standardize": ("standardize",), "GCN + ZCA": ("gcn55", "zca")}

@@ -1,4 +1,4 @@
-"""The training images that variants are made by and judged on; test images have no part in that, and are for the card."""
+"""Calibration data: the training images that variants are made with and judged on; test images are for the card alone."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from nin_onnx.errors import DataError, MissingExtraError
 from nin_onnx.train.checkpoint import Checkpoint
 from nin_onnx.train.examples import load
 
-__all__ = ["Material", "logits", "material", "test_images"]
+__all__ = ["CalibrationData", "calibration_data", "logits", "test_images"]
 
 SEED = 0
 CALIBRATION, VALIDATION = 512, 10_000
@@ -24,11 +24,11 @@ BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class CalibrationData:
     """Images to find ranges on, and others to compare decisions on."""
 
     calibration: NDArray[np.uint8]
-    """[N, height, width, channels], drawn with `SEED` from those that the network was trained on, but for the others."""
+    """[N, height, width, channels], drawn with `SEED` from the images that the network was trained on, not from `validation`."""
     validation: Dataset
     trained_on: bool
     """Whether the network was trained on the validation images too; then its own errors there say little, but what a variant
@@ -44,10 +44,10 @@ class Material:
         }
 
 
-def material(checkpoint: Checkpoint, data_dir: Path | None) -> Material:
-    """The validation images of the checkpoint's recipe, or else the last fifth of its training images, at most 10,000.
+def calibration_data(checkpoint: Checkpoint, data_dir: Path | None) -> CalibrationData:
+    """Return training images of `checkpoint`, apart from them its validation images, or else the last fifth, at most 10,000.
 
-    Nothing is downloaded. Raises `DataError` where the training images are not on this machine, are others, or too few.
+    Nothing is downloaded. Raises `DataError` if the training images are not on this machine, differ, or are too few.
     """
     recipe = checkpoint.recipe
     dataset = load(recipe, "train", data_dir, download=False)
@@ -66,22 +66,22 @@ def material(checkpoint: Checkpoint, data_dir: Path | None) -> Material:
         )
     count = min(CALIBRATION, first)
     rows = np.sort(np.random.default_rng(SEED).choice(first, count, replace=False))
-    return Material(dataset.images[rows], dataset[first : first + VALIDATION], trained_on=trained == len(dataset))
+    return CalibrationData(dataset.images[rows], dataset[first : first + VALIDATION], trained_on=trained == len(dataset))
 
 
-def test_images(told: Mapping[str, Any] | None, data_dir: Path | None) -> Dataset | None:
-    """Return the test images of which a card tells the error; None if it tells none, or they are not on this machine."""
-    if told is None or told["name"] not in DATASETS:
+def test_images(test: Mapping[str, Any] | None, data_dir: Path | None) -> Dataset | None:
+    """Return the images of `Card.test`; None if there are none, or they are not on this machine."""
+    if test is None or test["name"] not in DATASETS:
         return None
     try:
-        found = data.load(told["name"], "test", data_dir)
+        found = data.load(test["name"], "test", data_dir)
     except (DataError, MissingExtraError):
         return None
-    return found if found.fingerprint == told.get("fingerprint") else None
+    return found if found.fingerprint == test.get("fingerprint") else None
 
 
 def logits(model: onnx.ModelProto, images: NDArray[Any]) -> NDArray[np.float32]:
-    """What ONNX Runtime's CPU provider gives for `images` [N, …]: [N, classes]."""
+    """Return what ONNX Runtime's CPU provider gives for `images` [N, …]: [N, classes]."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports its use to its makers
     import onnxruntime
 

@@ -10,8 +10,8 @@ from typing import Any
 from nin_onnx.architecture import ARCHITECTURES, multiply_adds, parameters
 from nin_onnx.card import Card, listed, processor
 from nin_onnx.data import DATASETS
+from nin_onnx.export.how_to_call import how_to_call
 from nin_onnx.paper import published
-from nin_onnx.variants import FLOAT_INPUT
 
 __all__ = ["render"]
 
@@ -42,7 +42,7 @@ def render(card: Card, class_maps: bool = True, variants: Mapping[str, Card] = M
         "---\n" + "\n".join(_block(_front_matter(card))) + "\n---",
         f"# {card.name}\n\n{_opening(card)}",
         _interface(card, class_maps),
-        _calls(card),
+        how_to_call(card),
         _variants(variants),
         _training(card),
         _limits(card),
@@ -129,74 +129,6 @@ def _interface(card: Card, class_maps: bool) -> str:
         f"## Inputs and outputs\n\n|  | name | type and shape | what |\n| --- | --- | --- | --- |\n{table}{inside}\n\n"
         f"Labels, in the order of the classes:\n\n{fence}text\n{labels}\n{fence}"
     )
-
-
-def _calls(card: Card) -> str:
-    planar = card.input == FLOAT_INPUT
-    sides = [card.channels, card.height, card.width] if planar else [card.height, card.width, card.channels]
-    shape = ", ".join(map(str, (1, *sides)))
-    count = " * ".join(map(str, sides))
-    numpy, javascript, array, cpp = (
-        ("float32", "float32", "Float32Array", "float") if planar else ("uint8", "uint8", "Uint8Array", "uint8_t")
-    )
-    return f"""## How to call it
-
-Python (`pip install 'nin-onnx[cpu,images]'`), images of any size and mode:
-
-```python
-import nin_onnx
-
-prediction = nin_onnx.Classifier("model.onnx")("image.png")
-print(prediction.label, prediction.probability)
-```
-
-Python with ONNX Runtime alone:
-
-```python
-import json
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("model.onnx")
-card = json.loads(session.get_modelmeta().custom_metadata_map["nin_onnx.card"])
-images = np.zeros(({shape}), np.{numpy})
-(probabilities,) = session.run(["probabilities"], {{"images": images}})
-print(card["labels"][probabilities[0].argmax()])
-```
-
-Node (`npm install onnxruntime-node`); in a web page the same with `onnxruntime-web`:
-
-```js
-import * as ort from "onnxruntime-node";
-
-const session = await ort.InferenceSession.create("model.onnx");
-const images = new ort.Tensor("{javascript}", new {array}({count}), [{shape}]);
-const {{ probabilities }} = await session.run({{ images }});
-console.log(probabilities.data.indexOf(Math.max(...probabilities.data)));
-```
-
-C++:
-
-```cpp
-#include <onnxruntime_cxx_api.h>
-#include <algorithm>
-#include <iostream>
-#include <vector>
-
-int main() {{
-  Ort::Env env;
-  Ort::Session session(env, ORT_TSTR("model.onnx"), Ort::SessionOptions{{}});
-  std::vector<{cpp}> pixels({count});
-  const int64_t shape[] = {{{shape}}};
-  const char* in[] = {{"images"}};
-  const char* out[] = {{"probabilities"}};
-  auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-  auto images = Ort::Value::CreateTensor<{cpp}>(memory, pixels.data(), pixels.size(), shape, 4);
-  auto answer = session.Run(Ort::RunOptions{{}}, in, &images, 1, out, 1);
-  const float* p = answer[0].GetTensorData<float>();
-  std::cout << std::max_element(p, p + {len(card.labels)}) - p << std::endl;
-}}
-```"""
 
 
 def _variants(variants: Mapping[str, Card]) -> str:

@@ -16,7 +16,7 @@ from nin_onnx.train.network import Decisions, ImageClassifier, Outputs, decision
 from nin_onnx.train.preprocessing import Preprocessing
 from nin_onnx.train.preprocessing.pixels import Standardize
 
-__all__ = ["ModuleClassifier", "wrapped"]
+__all__ = ["ModuleClassifier", "wrap_module"]
 
 
 class ModuleClassifier(ImageClassifier):
@@ -35,17 +35,17 @@ class ModuleClassifier(ImageClassifier):
         return decisions(self.network(self.preprocessing(images, dtype)))
 
 
-def wrapped(
+def wrap_module(
     module: nn.Module,
     example: Tensor | NDArray[Any],
     classes: int,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> ModuleClassifier:
-    """`module` as a classifier of raw pixels, in evaluation mode, that was tried on `example`; raises `ModelError`.
+    """Return `module` as a classifier of raw pixels, in evaluation mode, that was tried on `example`; raises `ModelError`.
 
-    `example`: a batch as `module` takes it. Where that is uint8 [N, height, width, channels] there is no preprocessing; where
-    it is floating point [N, channels, height, width] pixels become 0…1, less `mean` and divided by `std` of each channel.
+    `example`: a batch as `module` takes it. If that is uint8 [N, height, width, channels] there is no preprocessing; if it
+    is floating point [N, channels, height, width] pixels become 0…1, less `mean` and divided by `std` of each channel.
     """
     tensor = torch.as_tensor(example)
     raw = tensor.dtype == torch.uint8

@@ -4,23 +4,23 @@ from collections.abc import Collection
 
 import onnx
 
-__all__ = ["layers", "preprocessing"]
+from nin_onnx.graph import PRODUCTS
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
+__all__ = ["layers", "preprocessing"]
 
 
 def layers(model: onnx.ModelProto, steps: Collection[str]) -> list[onnx.NodeProto]:
-    """The nodes with weights, first to last, but for those of the preprocessing `steps`, whose weights are named after them."""
+    """Return the nodes with weights, first to last; not those of preprocessing `steps`, whose weights bear their names."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [
         node
         for node in model.graph.node
-        if node.op_type in WEIGHTED and any(name in weights and name.split(".")[0] not in steps for name in node.input)
+        if node.op_type in PRODUCTS and any(name in weights and name.split(".")[0] not in steps for name in node.input)
     ]
 
 
 def preprocessing(model: onnx.ModelProto, steps: Collection[str]) -> list[onnx.NodeProto]:
-    """The nodes that the first layer's input is made by, in their order."""
+    """Return the nodes that make the first layer's input, in their order."""
     makers = {value: node for node in model.graph.node for value in node.output}
     found: set[str] = set()
     wanted = [name for node in layers(model, steps)[:1] for name in node.input]

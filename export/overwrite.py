@@ -5,15 +5,23 @@ from itertools import product, starmap
 from pathlib import Path
 
 from nin_onnx.errors import RunError
+from nin_onnx.export.bundles import BUNDLES
 from nin_onnx.golden import FOLDER
-from nin_onnx.variants import INPUTS, PRECISIONS, folder_name
+from nin_onnx.precision import VARIANTS
+from nin_onnx.variants import INPUTS, folder_name
 
 __all__ = ["check_overwrite"]
 
-VARIANTS = "|".join(filter(None, starmap(folder_name, product(PRECISIONS, INPUTS))))
+FOLDERS = "|".join(filter(None, starmap(folder_name, product(VARIANTS, INPUTS))))
 WRITTEN = re.compile(
-    rf"README\.md|model\.safetensors|(?:(?:{VARIANTS})/)?(?:model\.onnx|{FOLDER}/(?:in|out)put_\d+\.pb)"
-    r"|zoo/[^/]+\.tar\.gz|triton/[^/]+/(?:config\.pbtxt|labels\.txt|1/model\.onnx)"
+    "|".join(
+        [
+            r"README\.md",
+            r"model\.safetensors",
+            rf"(?:(?:{FOLDERS})/)?(?:model\.onnx|{FOLDER}/(?:in|out)put_\d+\.pb)",
+            *(rf"{name}/(?:{bundle.files})" for name, bundle in BUNDLES.items()),
+        ]
+    )
 )
 """The paths, from the model's folder, of all that an export writes."""
 ALWAYS = {"README.md", "model.onnx", f"{FOLDER}/input_0.pb"}

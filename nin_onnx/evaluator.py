@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nin_onnx.graph import opset
+
 if TYPE_CHECKING:
     import onnx
     from onnx.reference import ReferenceEvaluator
@@ -18,8 +20,7 @@ def current(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """Return `model`, or if it is quantized and of an older opset, the same in one whose quantization the evaluator knows."""
     import onnx.version_converter
 
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < FIRST and any(node.op_type in QUANTIZED for node in model.graph.node):
+    if opset(model) < FIRST and any(node.op_type in QUANTIZED for node in model.graph.node):
         return onnx.version_converter.convert_version(model, FIRST)
     return model
 

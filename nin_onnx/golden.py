@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 
 from nin_onnx.errors import ModelError
 
-__all__ = ["FOLDER", "INT8_PLACES", "Golden", "golden_images", "read_golden", "read_tensors", "write_golden"]
+__all__ = ["FOLDER", "Golden", "golden_images", "read_golden", "read_tensors", "write_golden"]
 
 FOLDER = "test_data_set_0"
-INT8_PLACES = 4.0
-"""`Golden.places` of a graph in 8 bits: where the order of its terms decides on which side of a step a sum falls, what is told
-for one place in the image moves by much more than the logits, which are means over the places. On the models that ship class
-maps of correct runtimes differ by up to 1.3e-2 of their largest value, logits by up to 2e-3."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +30,7 @@ class Golden:
     outputs: Mapping[str, NDArray[np.float32]]
     """`logits` and `probabilities` [N, classes], `class_maps` [N, classes, h, w]; from float64, rounded to float32."""
     places: float = 1.0
-    """Of outputs that have places in the image, as `class_maps` have: their unit, over their largest value."""
+    """Of outputs with places in the image, as `class_maps` have them: their unit over their largest value, as in `Precision`."""
 
     @cached_property
     def hash(self) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nin_onnx.graph import graph_inputs
+from nin_onnx.graph import PRODUCTS, attributes, copied, graph_inputs
 
 if TYPE_CHECKING:
     import onnx
@@ -14,9 +14,7 @@ __all__ = ["GraphLayer", "graph_layers"]
 
 Shape = tuple[int | None, ...]
 
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""What multiplies and adds: all that counts, as in `nin_onnx.architecture`."""
-WEIGHTED = {**dict.fromkeys(PRODUCTS, 9), "BatchNormalization": 3, "LayerNormalization": 3, "InstanceNormalization": 3,
+WITH_PARAMETERS = {**dict.fromkeys(PRODUCTS, 9), "BatchNormalization": 3, "LayerNormalization": 3, "InstanceNormalization": 3,
             "GroupNormalization": 3, "PRelu": 2, "Add": 2}  # fmt: skip
 """Operators whose constants are parameters: up to which input. What normalization measured is none; an added one is a bias."""
 PASSING = ("Cast", "Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")
@@ -60,7 +58,7 @@ def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None
             continue
         if output in integers:  # shapes that are calculated
             continue
-        own = {name for name in inputs[: WEIGHTED.get(node.op_type, 0)] if name in constants} - counted
+        own = {name for name in inputs[: WITH_PARAMETERS.get(node.op_type, 0)] if name in constants} - counted
         counted |= own
         weights = sum(constants[name] for name in own)
         weights *= node.op_type != "Add" or weights > 1  # a single number that is added is no bias
@@ -93,8 +91,7 @@ def _shapes(model: "onnx.ModelProto", size: Mapping[int, int]) -> tuple[dict[str
     """The shape of every value, for one image where the batch is free, and those which hold a few whole numbers: sizes."""
     import onnx
 
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
+    fixed = copied(model)
     for value in graph_inputs(fixed.graph):
         for at, side in enumerate(value.type.tensor_type.shape.dim):
             if at in size and side.dim_value < 1:  # some exporters write 0 or -1 for what they do not know
@@ -126,17 +123,14 @@ def _multiply_adds(node: "onnx.NodeProto", inputs: list[Shape], output: Shape) -
     elif node.op_type == "ConvTranspose":
         sides = (*first, *weight[1:])
     else:
-        transposed = any(part.name == "transA" and part.i for part in node.attribute)
-        sides = (*output, *first[-2:][:1]) if transposed else (*output, *first[-1:])
+        sides = (*output, *first[-2:][:1]) if attributes(node).get("transA") else (*output, *first[-1:])
     known = [side for side in sides if side is not None]
     return prod(known) if len(known) == len(list(sides)) and output and weight else None
 
 
 def _describe(node: "onnx.NodeProto", shapes: Mapping[str, Shape] | None = None) -> str:
     """`Conv 5×5 /2`: operator, window, stride and groups where there are any."""
-    from onnx.helper import get_attribute_value
-
-    settings: dict[str, Any] = {part.name: get_attribute_value(part) for part in node.attribute}
+    settings = attributes(node)
     window = settings.get("kernel_shape")
     if window is None and node.op_type in ("Conv", "ConvTranspose") and shapes:
         window = [side or 0 for side in shapes.get(node.input[1], ())[2:]]

@@ -12,9 +12,9 @@ from nin_onnx.card import Card, read_card
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.eight_bits.qdq import FORMS, in_8_bits
 from nin_onnx.errors import ModelError
-from nin_onnx.graph import graph_inputs
+from nin_onnx.graph import PRODUCTS, external_files, graph_inputs, opset
+from nin_onnx.precision import coarsest
 from nin_onnx.printable import printable
-from nin_onnx.runtimes.external import external_files
 from nin_onnx.variants import FLOAT_INPUT, planar
 
 if TYPE_CHECKING:
@@ -25,12 +25,8 @@ __all__ = ["GraphInfo", "ModelFile", "graph_precision", "read_model"]
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """ONNX's number of a type (TensorProto.DataType), and NumPy's name for it."""
 FLOATS = (1, 10, 11)
-PRECISIONS = {2: "int8", 3: "int8", 16: "bf16", 10: "fp16", 1: "fp32"}
-"""The same number, and the key of `nin_onnx.runtimes.parity.TOLERANCES`; the coarsest first."""
 AXES = 32
 """As many as every NumPy can give an array."""
-WEIGHTED = ("Conv", "Gemm", "MatMul")
-"""Operators with weights, in floating point; those of `nin_onnx.eight_bits.qdq.FORMS` multiply 8-bit numbers."""
 
 Dimension = int | str | None
 """A size, the name of a free one, or nothing."""
@@ -178,7 +174,7 @@ def read_model(path: Path) -> ModelFile:
             size=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             ir=model.ir_version,
-            opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
+            opset=opset(model),
             input=_shape(value),
             classes=classes or 0,
             card=card,
@@ -205,6 +201,8 @@ def graph_precision(graph: "onnx.GraphProto") -> str | None:
 
     A weight that a DequantizeLinear gives counts as what that reads; an operator that itself multiplies 8-bit numbers is "int8".
     """
+    from onnx import TensorProto
+
     if any(node.op_type in FORMS for node in graph.node):
         return "int8"
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -212,8 +210,8 @@ def graph_precision(graph: "onnx.GraphProto") -> str | None:
     types |= {node.output[0]: part.t.data_type for node in constants for part in node.attribute if part.name == "value"}
     quantized = (node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in types)
     types |= {node.output[0]: types[node.input[0]] for node in quantized}
-    found = {types[name] for node in graph.node if node.op_type in WEIGHTED for name in node.input if name in types}
-    return next((name for kind, name in PRECISIONS.items() if kind in found), None)
+    found = {types[name] for node in graph.node if node.op_type in PRODUCTS for name in node.input if name in types}
+    return coarsest([name for name, kind in TensorProto.DataType.items() if kind in found])
 
 
 def _names(model: "onnx.ModelProto") -> Iterator[str | bytes]:

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
+from nin_onnx.precision import FAST_CONVOLUTION, judged_as
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 
 __all__ = [
-    "FAST_CONVOLUTION",
-    "TOLERANCES",
     "Parity",
     "allowed",
     "compare",
@@ -21,15 +20,6 @@ __all__ = [
     "largest_difference",
     "margins",
 ]
-
-TOLERANCES = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 5e-3, "bf16": 2e-2, "int8": 8e-3}
-"""By precision: how large a difference may be, in units of the largest absolute value of the whole golden set.
-
-int8 is exact but for where a sum, rounded otherwise, falls on the other side of a step. In the models that ship this moves the
-logits by up to 2e-3; a zero point that is wrong by 1, in any one place, moves them by 9.6e-3 or more.
-"""
-FAST_CONVOLUTION = 1e-4
-"""The same for a runtime whose convolutions trade digits for speed."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +51,12 @@ class Parity:
 
 
 def allowed(facts: RuntimeInfo | None, graph: str | None = None) -> float:
-    """How large a difference may be for what ran; a precision that is not told is judged as fp32, the strictest.
+    """Return how large a difference may be for what ran; an unknown precision is judged as fp32, the strictest.
 
-    `graph`: the precision of the graph's own types, which round also where a runtime computes more exactly between them.
+    `graph`: the precision of the graph's own types, which round even if a runtime computes more exactly between them.
     """
-    exact = TOLERANCES["fp32"]
-    precise = TOLERANCES.get(facts.precision or "fp32", exact) if facts else exact
-    precise = max(precise, TOLERANCES.get(graph or "fp32", exact))
-    return max(precise, FAST_CONVOLUTION) if facts and facts.fast_convolution else precise
+    tolerance = max(judged_as(facts.precision if facts else None).tolerance, judged_as(graph).tolerance)
+    return max(tolerance, FAST_CONVOLUTION) if facts and facts.fast_convolution else tolerance
 
 
 def compare(outputs: Mapping[str, NDArray[Any]], golden: Golden, tolerance: float) -> Parity:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import Golden, golden_images, read_tensors
+from nin_onnx.precision import FP32
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
-from nin_onnx.runtimes.parity import TOLERANCES, allowed, compare
+from nin_onnx.runtimes.parity import allowed, compare
 from nin_onnx.runtimes.workers.job import Feed
 from nin_onnx.runtimes.workers.run import run_runtime
 
@@ -112,7 +113,7 @@ def agreed(model: ModelFile, options: EvalOptions, folder: Path) -> tuple[Golden
 def agreement(
     images: NDArray[Any],
     answers: Mapping[str, Mapping[str, NDArray[Any]]],
-    tolerance: float = TOLERANCES["fp32"],
+    tolerance: float = FP32.tolerance,
     indispensable: str | None = None,
 ) -> tuple[Golden, tuple[str, str], str | None]:
     """The first two of `answers` that agree within `tolerance`, as golden vectors, and who they are; the problem where none do.

@@ -1,16 +1,17 @@
 """Bundles: an exported model once more, in the layout that another tool reads; one file for each tool."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from nin_onnx.export.bundles.triton import triton
-from nin_onnx.export.bundles.zoo import zoo
+from nin_onnx.export.bundles.bundle import Bundle
+from nin_onnx.export.bundles.triton import TRITON
+from nin_onnx.export.bundles.zoo import ZOO
 
-__all__ = ["BUNDLES", "write_bundles"]
+__all__ = ["BUNDLES", "Bundle", "write_bundles"]
 
-BUNDLES: Mapping[str, Callable[[str, Path, Path], None]] = MappingProxyType({"zoo": zoo, "triton": triton})
-"""Each takes a model's name, its folder, and the folder to write to: a bundle is a folder for any number of models."""
+BUNDLES: Mapping[str, Bundle] = MappingProxyType({"zoo": ZOO, "triton": TRITON})
+"""By the name that the command line and the bundle's folder have; imports neither ONNX nor NumPy, for the help text."""
 
 
 def write_bundles(folder: Path, name: str, bundles: Iterable[str]) -> None:
@@ -19,4 +20,4 @@ def write_bundles(folder: Path, name: str, bundles: Iterable[str]) -> None:
     for bundle in dict.fromkeys(bundles):  # one that was asked for twice is one
         (folder / bundle).mkdir(exist_ok=True)
         for model, source in models.items():
-            BUNDLES[bundle](model, source, folder / bundle)
+            BUNDLES[bundle].write(model, source, folder / bundle)

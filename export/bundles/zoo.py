@@ -12,20 +12,15 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-import onnx
+from nin_onnx.export.bundles.bundle import Bundle
 
-from nin_onnx.card import read_card
-from nin_onnx.export.difference import TOLERANCE
-from nin_onnx.golden import FOLDER, INT8_PLACES, read_golden
-
-__all__ = ["zoo"]
-
-TOLERANCES = {"fp32": TOLERANCE, "fp16": 5e-3, "int8": 8e-3}
-"""As eval has them: int8 is exact but for sums that fall on the other side of a step."""
+__all__ = ["ZOO", "write_zoo"]
 
 
-def zoo(name: str, source: Path, target: Path) -> None:
+def write_zoo(name: str, source: Path, target: Path) -> None:
     """Pack the model in `source` as `target`/`name`.tar.gz: the same bytes on any day, whoever packs it."""
+    from nin_onnx.golden import FOLDER
+
     vectors = sorted(path.name for path in (source / FOLDER).glob("*.pb"))
     content = {"data.json": _tolerance(source)}
     content |= {file: (source / file).read_bytes() for file in ("model.onnx", *(f"{FOLDER}/{vector}" for vector in vectors))}
@@ -40,13 +35,22 @@ def zoo(name: str, source: Path, target: Path) -> None:
             archive.addfile(entry, io.BytesIO(data))
 
 
+ZOO = Bundle("an archive as in the ONNX model zoo", r"[^/]+\.tar\.gz", write_zoo)
+
+
 def _tolerance(source: Path) -> bytes:
-    """For ONNX's tests, which allow 1e-7 where an answer is near 0: less than float32 keeps of the terms it is a sum of."""
+    """Return what ONNX's tests allow; their default is 1e-7 if an answer is near 0, less than float32 keeps of its terms."""
+    import onnx
+
+    from nin_onnx.card import read_card
+    from nin_onnx.golden import read_golden
+    from nin_onnx.precision import PRECISIONS
+
     golden, card = read_golden(source), read_card(onnx.load(source / "model.onnx"))
     assert golden is not None
     assert card is not None
+    precision = PRECISIONS[card.precision]
     unit = golden.scale("logits")
-    if card.precision == "int8":
-        unit = max(map(replace(golden, places=INT8_PLACES).scale, golden.outputs))  # ONNX's tests have one for all outputs
-    allowed = {"atol": TOLERANCES[card.precision] * unit, "rtol": TOLERANCES[card.precision]}
-    return json.dumps(allowed, sort_keys=True).encode()
+    if precision.places > 1:  # ONNX's tests have one tolerance for all outputs
+        unit = max(map(replace(golden, places=precision.places).scale, golden.outputs))
+    return json.dumps({"atol": precision.tolerance * unit, "rtol": precision.tolerance}, sort_keys=True).encode()

@@ -6,24 +6,22 @@
 
 import onnx
 
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
+from nin_onnx.graph import attributes, replace_all
 
 __all__ = ["average_pool"]
 
 
-def average_pool(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
-    """Leave count_include_pad out wherever there is no padding."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    for node in result.graph.node:
-        if node.op_type == "AveragePool" and not _is_padded(node):
-            kept = [attribute for attribute in node.attribute if attribute.name != "count_include_pad"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-    return result
+def average_pool(model: onnx.ModelProto) -> PassResult:
+    """Leave count_include_pad out of every average over no padding."""
+    changed = False
+    for node in model.graph.node:
+        if node.op_type == "AveragePool" and "count_include_pad" in attributes(node) and not _is_padded(node):
+            replace_all(node.attribute, [one for one in node.attribute if one.name != "count_include_pad"])
+            changed = True
+    return PassResult(model, changed)
 
 
 def _is_padded(node: onnx.NodeProto) -> bool:
-    attributes = {attribute.name: attribute for attribute in node.attribute}
-    automatic = attributes["auto_pad"].s if "auto_pad" in attributes else b"NOTSET"
-    return automatic.startswith(b"SAME") or ("pads" in attributes and any(attributes["pads"].ints))
+    settings = attributes(node)
+    return settings.get("auto_pad", b"NOTSET").startswith(b"SAME") or any(settings.get("pads", ()))

@@ -1,4 +1,4 @@
-"""Pass: what torch and onnxsim note down about the machine and about themselves goes.
+"""Pass: removes what torch and onnxsim note down about the machine and about themselves.
 
 1. Documentation and metadata of model, graph, nodes and values: among them stack traces with local paths, and onnxsim's keys.
 2. Producer, and the IR version that old runtimes load.
@@ -10,20 +10,19 @@ from typing import Any
 import onnx
 
 from nin_onnx import __version__
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
 
-__all__ = ["IR_VERSION", "strip"]
+__all__ = ["IR_VERSION", "clear_metadata"]
 
 IR_VERSION = 8
 
 
-def strip(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+def clear_metadata(model: onnx.ModelProto) -> PassResult:
     """Leave only what a runtime computes with."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    before = model.SerializeToString(deterministic=True)
+    graph = model.graph
     parts: Iterable[Any] = (
-        result,
+        model,
         graph,
         *graph.node,
         *graph.initializer,
@@ -37,7 +36,7 @@ def strip(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
     for node in graph.node:
         for attribute in node.attribute:
             attribute.ClearField("doc_string")
-    result.ir_version = IR_VERSION
-    result.producer_name = "nin-onnx"
-    result.producer_version = __version__
-    return result
+    model.ir_version = IR_VERSION
+    model.producer_name = "nin-onnx"
+    model.producer_version = __version__
+    return PassResult(model, model.SerializeToString(deterministic=True) != before)

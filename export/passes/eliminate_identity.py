@@ -1,4 +1,4 @@
-"""Pass: what does nothing while a network answers goes.
+"""Pass: removes what does nothing in inference.
 
 1. Identity(x) → x
 2. Dropout(x), whose mask nobody reads and which is not in training mode → x
@@ -7,16 +7,26 @@
 import onnx
 from onnx import numpy_helper
 
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
+from nin_onnx.graph import replace_all, replace_nodes
 
 __all__ = ["eliminate_identity"]
 
 
-def eliminate_identity(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+def eliminate_identity(model: onnx.ModelProto) -> PassResult:
     """Remove them; one that stands between an input and an output of the graph stays, since both keep their names."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    graph = model.graph
+    kept = _without_identities(graph)
+    if len(kept) == len(graph.node):
+        return PassResult(model, changed=False)
+    replace_nodes(graph, kept)
+    needed = {name for node in kept for name in node.input} | {value.name for value in graph.output}
+    replace_all(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
+    return PassResult(model, changed=True)
+
+
+def _without_identities(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that stay; their inputs and outputs are renamed if need be."""
     given = {value.name for value in graph.output}
     outside = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | given
     false = {tensor.name for tensor in graph.initializer if not numpy_helper.to_array(tensor).any()}
@@ -36,16 +46,7 @@ def eliminate_identity(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProt
                 other.output[:] = [name if value == source else value for value in other.output]
         else:
             instead[node.output[0]] = node.input[0]
-    if len(kept) == len(graph.node):
-        return model
-    names = {name for node in kept for name in (*node.input, *node.output)}
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
-    infos = [info for info in graph.value_info if info.name in names]
-    weights = [tensor for tensor in graph.initializer if tensor.name in names | given]
-    for field, items in ((graph.node, copies), (graph.value_info, infos), (graph.initializer, weights)):
-        del field[:]
-        field.extend(items)
-    return result
+    return kept
 
 
 def _is_idle(node: onnx.NodeProto, read: set[str], false: set[str]) -> bool:

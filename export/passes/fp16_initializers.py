@@ -1,4 +1,4 @@
-"""Pass: large matrices whose numbers all are half-precision numbers are stored as such.
+"""Pass: stores large matrices in half precision if all of their numbers are half-precision numbers.
 
 1. w (float32, 2^16 numbers or more, each one of half precision)  →  Cast(w in float16): the same numbers in half the bytes
 
@@ -10,18 +10,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
+from nin_onnx.graph import replace_nodes
 
 __all__ = ["fp16_initializers"]
 
 LARGE = 1 << 16
 
 
-def fp16_initializers(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+def fp16_initializers(model: onnx.ModelProto) -> PassResult:
     """Halve what can be halved without loss."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    graph = model.graph
     casts = []
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims, dtype=int) < LARGE:
@@ -33,8 +32,6 @@ def fp16_initializers(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto
             name = tensor.name
             tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
             casts.append(helper.make_node("Cast", [tensor.name], [name], f"{name}_cast", to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
-    return result
+    if casts:
+        replace_nodes(graph, [*casts, *graph.node])
+    return PassResult(model, bool(casts))

@@ -6,16 +6,15 @@
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
+from nin_onnx.graph import attributes, replace_all, replace_nodes
 
 __all__ = ["global_average_pool"]
 
 
-def global_average_pool(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+def global_average_pool(model: onnx.ModelProto) -> PassResult:
     """Replace every mean of class maps [N, classes, h, w] over h and w; runtimes know the pooling, and run it faster."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    graph = model.graph
     ranks = _ranks(model)
     spatial = {tensor.name for tensor in graph.initializer if _is_height_and_width(tensor)}
     nodes: list[onnx.NodeProto] = []
@@ -27,18 +26,16 @@ def global_average_pool(model: onnx.ModelProto, golden: Golden) -> onnx.ModelPro
         pooled = f"{output}_pooled"
         nodes.append(helper.make_node("GlobalAveragePool", [node.input[0]], [pooled]))
         nodes.append(helper.make_node("Flatten", [pooled], [output], axis=1))
-    del graph.node[:]
-    graph.node.extend(nodes)
+    if len(nodes) == len(graph.node):
+        return PassResult(model, changed=False)
+    replace_nodes(graph, nodes)
     unused = spatial - {name for node in nodes for name in node.input} - {value.name for value in graph.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name not in unused]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    return result
+    replace_all(graph.initializer, [tensor for tensor in graph.initializer if tensor.name not in unused])
+    return PassResult(model, changed=True)
 
 
 def _is_mean(node: onnx.NodeProto) -> bool:
-    keepdims = next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)
-    return node.op_type == "ReduceMean" and not keepdims
+    return node.op_type == "ReduceMean" and not attributes(node).get("keepdims", 1)
 
 
 def _is_height_and_width(tensor: onnx.TensorProto) -> bool:
@@ -48,7 +45,7 @@ def _is_height_and_width(tensor: onnx.TensorProto) -> bool:
 
 
 def _ranks(model: onnx.ModelProto) -> dict[str, int]:
-    """Of every value whose shape is known, how many dimensions it has."""
+    """Return the number of dimensions of every value whose shape is known."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     known = (*graph.input, *graph.value_info, *graph.output)
     return {value.name: len(value.type.tensor_type.shape.dim) for value in known if value.type.tensor_type.HasField("shape")}

@@ -1,4 +1,4 @@
-"""Pass: onnxsim's constant folding and fusions, checked on the golden images."""
+"""Pass: onnxsim's constant folding and fusions."""
 
 import contextlib
 import io
@@ -6,27 +6,22 @@ import os
 
 import onnx
 
-from nin_onnx.export.difference import TOLERANCE
-from nin_onnx.export.passes.check_golden import WrongAnswerError
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
 
 __all__ = ["simplify"]
 
 
-def simplify(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
-    """Let onnxsim rewrite `model`, and compare both on the golden images; raises `ExportError`.
+def simplify(model: onnx.ModelProto) -> PassResult:
+    """Let onnxsim rewrite `model`.
 
-    onnxsim's own check casts random numbers in [0, 1) to the input's type: for uint8 that is a black image and nothing else.
+    Its own check is off: for an input of uint8 it casts random numbers in [0, 1), which is a black image and nothing else. The
+    golden check, after the last pass, sees what it would miss.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxsim imports ONNX Runtime, which reports its use to its makers
     import onnxsim
 
-    rounding = TOLERANCE * max(golden.scale(name) for name in golden.outputs)  # its own 1e-5 suits values near 1
+    before = model.SerializeToString(deterministic=True)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        simplified, same = onnxsim.simplify(
-            model, check_n=1, input_data={"images": golden.images}, check_atol=rounding, certify=False
-        )
+        simplified, _ = onnxsim.simplify(model, check_n=0, certify=False)
     assert isinstance(simplified, onnx.ModelProto)
-    if not same:
-        raise WrongAnswerError("onnxsim changed what the graph answers to the golden images", simplified, slice(None))
-    return simplified
+    return PassResult(simplified, simplified.SerializeToString(deterministic=True) != before)

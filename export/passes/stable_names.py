@@ -9,16 +9,15 @@
 
 import onnx
 
-from nin_onnx.golden import Golden
+from nin_onnx.export.passes.pass_result import PassResult
 
 __all__ = ["stable_names"]
 
 
-def stable_names(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+def stable_names(model: onnx.ModelProto) -> PassResult:
     """Rename everything inside the graph."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    before = model.SerializeToString(deterministic=True)
+    graph = model.graph
     values = {name: name for name in ("", *(value.name for value in (*graph.input, *graph.output)))}  # "": an input left out
     nodes: set[str] = set()
     taken = set(values)
@@ -48,11 +47,12 @@ def stable_names(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
         node.output[:] = [values[name] for name in node.output]
         maker |= dict.fromkeys(node.output, node.name)
     del graph.value_info[:]  # they carry the old names
-    return onnx.shape_inference.infer_shapes(result)
+    result = onnx.shape_inference.infer_shapes(model)
+    return PassResult(result, result.SerializeToString(deterministic=True) != before)
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """`name`, or with the first number that makes it free; it is then taken."""
+    """Return `name`, or with the first number that makes it free; it is then taken."""
     free, number = name, 1
     while free in taken:
         number += 1

@@ -1,13 +1,20 @@
 """`nin-onnx export`: from a run folder to one ONNX file, and to variants of it."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nin_onnx.commands.options import data_dir_option, json_option, print_json
-from nin_onnx.variants import INPUTS, PRECISIONS
+from nin_onnx.export.bundles import BUNDLES
+from nin_onnx.precision import VARIANTS
+from nin_onnx.variants import INPUTS
+
+if TYPE_CHECKING:
+    from nin_onnx.export import Export
 
 __all__ = ["export"]
 
@@ -27,15 +34,15 @@ RENAMED = {"licence": "license"}
     "bundles",
     multiple=True,
     metavar="NAME",
-    help="For another tool as well; may be repeated. zoo: an archive as in the ONNX model zoo. triton: a model repository.",
+    help=" ".join(["For another tool as well; may be repeated.", *(f"{name}: {one.help}." for name, one in BUNDLES.items())]),
 )
 @click.option("--dynamic-size", is_flag=True, help="Leave height and width free: the graph takes images of any size.")
 @click.option(
     "--variant",
     "precisions",
-    type=click.Choice(PRECISIONS),
+    type=click.Choice(VARIANTS),
     multiple=True,
-    default=PRECISIONS[:1],
+    default=VARIANTS[:1],
     help="A precision; may be repeated. fp32 is always written, the others are made of it and of training images.",
 )
 @click.option(
@@ -61,7 +68,7 @@ def export(
 ) -> None:
     """Export the trained network in the folder RUN as one ONNX file that takes raw pixels.
 
-    The graph is simplified, and checked against PyTorch in float64; where they differ, no file is written. A variant is
+    The graph is simplified, and checked against PyTorch in float64; if they differ, no file is written. A variant is
     judged by the labels that it changes on validation images, and lies in a folder of its own: RUN/model/int8/model.onnx.
     """
     from nin_onnx.export import export_run
@@ -77,11 +84,24 @@ def export(
         data_dir=data_dir,
     )
     if as_json:
-        passes = [asdict(one) for one in result.passes]
-        variants = [{**asdict(one), "model": str(one.model)} for one in result.variants]
-        facts = {"model": str(result.model), "bytes": result.size, "passes": passes, "card": asdict(result.card)}
-        print_json({**facts, "variants": variants})
-        return
+        print_json(_as_json(result))
+    else:
+        _print(result, bundles)
+
+
+def _as_json(result: "Export") -> dict[str, Any]:
+    """Return what the export made, for scripts."""
+    return {
+        "model": str(result.model),
+        "bytes": result.size,
+        "passes": [asdict(one) for one in result.passes],
+        "card": asdict(result.card),
+        "variants": [{**asdict(one), "model": str(one.model)} for one in result.variants],
+    }
+
+
+def _print(result: "Export", bundles: Iterable[str]) -> None:
+    """Print what the export made, and what to do next."""
     for one in result.passes:
         click.echo(f"{one.name:<20} {'changed' if one.changed else 'no change':<10} {one.nodes_before} → {one.nodes_after} nodes")
     click.echo(f"{result.model}  {result.size / 1e6:.2f} MB, checked against PyTorch in float64")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_onnx.eight_bits.layout import attributes, matrices
+from nin_onnx.eight_bits.layout import matrices
 from nin_onnx.eight_bits.products import Product, products
 from nin_onnx.eight_bits.qdq import as_qdq
 from nin_onnx.eight_bits.saturating import exact, excess
 from nin_onnx.evaluator import current, evaluator
+from nin_onnx.graph import attributes, replace_all
 
 if TYPE_CHECKING:
     import onnx
@@ -37,9 +38,7 @@ class Emulator:
         found = [one for one in products(prepared) if _emulated(one)]
         self.layers = tuple(one.name for one in found)
         self._products = {one.node.output[0]: one for one in found}
-        nodes = [self._marked(node) for node in prepared.graph.node]
-        del prepared.graph.node[:]
-        prepared.graph.node.extend(nodes)
+        replace_all(prepared.graph.node, [self._marked(node) for node in prepared.graph.node])
         prepared.opset_import.add(domain=DOMAIN, version=1)
         self._evaluator = evaluator(prepared, [self._operator()])
 

@@ -11,21 +11,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from nin_onnx.graph import attributes
+
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["attributes", "matrices"]
+__all__ = ["matrices"]
 
 AT_ONCE = 2**24
 """How many factors are laid out at a time: 128 MB of float64."""
 Matrices = tuple[NDArray[np.uint8], NDArray[np.int8]]
-
-
-def attributes(node: "onnx.NodeProto") -> dict[str, Any]:
-    """Return the attributes of `node` by name."""
-    from onnx.helper import get_attribute_value
-
-    return {part.name: get_attribute_value(part) for part in node.attribute}
 
 
 def matrices(node: "onnx.NodeProto", x: NDArray[np.uint8], w: NDArray[np.int8], zero: int) -> Iterator[list[Matrices]]:

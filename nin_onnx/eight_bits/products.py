@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from nin_onnx.eight_bits.qdq import FORMS, in_8_bits, inner_nodes
 from nin_onnx.evaluator import FIRST
+from nin_onnx.graph import PRODUCTS, attributes, opset
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = ["Factor", "Product", "not_judged", "products"]
 
-OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 REARRANGING = ("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "MaxPool")
 """Operators that only rearrange or select numbers: ONNX Runtime moves DequantizeLinear behind them."""
 
@@ -51,7 +51,7 @@ class Product:
         if self.w.values is None:
             return None
         w = self.w.values.astype(np.int64)
-        settings = {part.name: part.i for part in self.node.attribute}
+        settings = attributes(self.node)
         if self.node.op_type == "Conv" or settings.get("transB"):
             return w.reshape(len(w), -1)
         if self.node.op_type == "ConvTranspose":  # [channels, outputs of a group, ...]
@@ -65,8 +65,7 @@ class Product:
         if self.x.values is None or self.node.op_type not in ("Gemm", "MatMul"):
             return None
         x = self.x.values.astype(np.int64)
-        transposed = any(part.name == "transA" and part.i for part in self.node.attribute)
-        return x.T if transposed else x.reshape(-1, x.shape[-1])
+        return x.T if attributes(self.node).get("transA") else x.reshape(-1, x.shape[-1])
 
 
 def _kinds(model: "onnx.ModelProto") -> Mapping[str, int]:
@@ -85,7 +84,7 @@ def products(model: "onnx.ModelProto") -> list[Product]:
     known = _Known(model)
     found = []
     for node in model.graph.node:
-        if node.op_type in OPERATORS and node.domain in ("", "ai.onnx"):
+        if node.op_type in PRODUCTS and node.domain in ("", "ai.onnx"):
             x, w = known.factor(node.input[0]), known.factor(node.input[1])
             if x and w:
                 found.append(Product(node, x, w))
@@ -94,7 +93,7 @@ def products(model: "onnx.ModelProto") -> list[Product]:
 
 def not_judged(model: "onnx.ModelProto") -> int:
     """Return how many nodes of `model`, if it is in 8 bits, may multiply such numbers and are not looked at by `products`."""
-    return sum(node.op_type in (*FORMS, *OPERATORS) for node in inner_nodes(model)) if in_8_bits(model) else 0
+    return sum(node.op_type in (*FORMS, *PRODUCTS) for node in inner_nodes(model)) if in_8_bits(model) else 0
 
 
 class _Known:
@@ -105,7 +104,7 @@ class _Known:
         self.makers = {value: node for node in graph.node for value in node.output}
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.constants: dict[str, NDArray[Any] | None] = {}
-        self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), FIRST)
+        self.opset = opset(model) or FIRST
         self.kinds: Mapping[str, int] = _kinds(model)
 
     def factor(self, name: str) -> Factor | None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nin_onnx.graph import attributes, copied, replace_all, subgraphs
+
 if TYPE_CHECKING:
     import onnx
 
@@ -60,25 +62,14 @@ def in_8_bits(model: "onnx.ModelProto") -> bool:
 def inner_nodes(model: "onnx.ModelProto") -> list["onnx.NodeProto"]:
     """Return the nodes in subgraphs and functions of `model`, which `as_qdq` leaves as they are."""
     found = [node for function in model.functions for node in function.node]
-    outer: list[onnx.NodeProto] = [*model.graph.node, *found]
-    while outer:
-        graphs = [graph for part in outer.pop().attribute for graph in (part.g, *part.graphs)]
-        inner = [node for graph in graphs for node in graph.node]
-        found += inner
-        outer += inner
-    return found
+    return found + [node for graph in subgraphs([*model.graph.node, *found]) for node in graph.node]
 
 
 def as_qdq(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """Return a copy of `model` in which float operators between DequantizeLinear stand for those of `FORMS`."""
-    import onnx
-
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copied(model)
     writer = _Writer(result)
-    nodes = [new for node in model.graph.node for new in writer.rewritten(node)]
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
+    replace_all(result.graph.node, [new for node in model.graph.node for new in writer.rewritten(node)])
     return result
 
 
@@ -110,7 +101,7 @@ class _Writer:
             x_scale, x_zero = self.fresh(), self.fresh()
             yield helper.make_node("DynamicQuantizeLinear", [source], [x, x_scale, x_zero])
         w, w_scale, w_zero = (given[at] if at is not None else "" for at in form.w)
-        settings = {part.name: helper.get_attribute_value(part) for part in node.attribute}
+        settings = attributes(node)
         x_scale, w_scale = x_scale or self.number(1), w_scale or self.number(1)
         axis = 0 if form.float_form == "Conv" or settings.get("transB") else -1
         operands = []

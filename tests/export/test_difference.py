@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nin_onnx.export.difference import first_difference, furthest, graph_values, located
+from nin_onnx.export.difference import first_difference, graph_values, largest_difference, origin_of_difference
 from nin_onnx.golden import Golden, golden_images
 
 IMAGES = golden_images(4, 4, 3)
@@ -40,19 +40,19 @@ def graph(factor: float = 2, offset: float = -100, *, relu: bool = True, fused: 
 
 
 def test_the_right_graph_is_no_further_than_rounding() -> None:
-    amount, name = furthest(graph_values(graph(), IMAGES), GOLDEN, ALL)
+    amount, name = largest_difference(graph_values(graph(), IMAGES), GOLDEN, ALL)
     assert name == "logits"
     assert amount < 1e-6
 
 
 def test_the_amount_is_in_units_of_the_largest_answer() -> None:
-    amount, _ = furthest({"logits": EXPECTED + 0.5}, GOLDEN, ALL)
+    amount, _ = largest_difference({"logits": EXPECTED + 0.5}, GOLDEN, ALL)
     assert amount == pytest.approx(0.5 / EXPECTED.max(), rel=1e-4)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_is_infinitely_far(value: float) -> None:
-    assert furthest({"logits": np.full_like(EXPECTED, value)}, GOLDEN, ALL) == (np.inf, "logits")
+    assert largest_difference({"logits": np.full_like(EXPECTED, value)}, GOLDEN, ALL) == (np.inf, "logits")
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_values_on_the_way_that_nobody_else_computes_are_not_blamed_for_what_fol
 
 
 def test_the_first_graph_with_wrong_answers_is_named_with_who_made_it() -> None:
-    history = [("torch", graph()), ("good", graph(fused=True)), ("bad", graph(offset=-49)), ("later", graph(factor=4))]
+    stages = [("torch", graph()), ("good", graph(fused=True)), ("bad", graph(offset=-49)), ("later", graph(factor=4))]
     place = "; it first appears at the node 'add' (Add), by 1.2e-01, in the graph that bad made"
-    assert located(history, GOLDEN, ALL, None) == place
+    assert origin_of_difference(stages, GOLDEN, ALL, None) == place
 
 
 def test_a_first_graph_is_compared_with_what_the_modules_compute() -> None:
@@ -93,10 +93,10 @@ def test_a_first_graph_is_compared_with_what_the_modules_compute() -> None:
         pixels = images.astype(np.float64)
         return {"pixels": pixels, "first": pixels * 2, "second": pixels * 2 - 100}
 
-    place = located([("torch", graph(offset=-49))], GOLDEN, slice(1), modules)
+    place = origin_of_difference([("torch", graph(offset=-49))], GOLDEN, slice(1), modules)
     assert place.startswith("; it first appears at the node 'add' (Add), by ")
     assert place.endswith(", in the graph that torch made")
 
 
 def test_nothing_is_said_of_graphs_that_are_right() -> None:
-    assert located([("torch", graph())], GOLDEN, ALL, None) == ""
+    assert origin_of_difference([("torch", graph())], GOLDEN, ALL, None) == ""

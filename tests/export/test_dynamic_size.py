@@ -15,6 +15,7 @@ from nin_onnx.export import Export, export_run
 from nin_onnx.golden import golden_images
 from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.train.checkpoint import load_classifier
+from nin_onnx.train.preprocessing import STEPS, build
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,19 @@ def test_preprocessing_of_whole_images_is_refused(
     with pytest.raises(RunError, match=r"was fitted to images of 8 × 8: leave --dynamic-size out$"):
         export_run(run, dynamic_size=True)
     assert not (run / "model").exists()
+
+
+@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if step.any_size])
+def test_a_step_for_any_size_does_to_a_corner_of_an_image_what_it_does_to_the_same_corner_alone(name: str) -> None:
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3), np.uint8))
+    step = build([name], (3, 5, 4))
+    step.fit(images[:, :5, :4])
+    with torch.inference_mode():
+        assert torch.equal(step(images)[..., :5, :4], step(images[:, :5, :4]))
+
+
+def test_steps_for_any_size_are_those_that_treat_every_pixel_alike() -> None:
+    assert {name for name, step in STEPS.items() if step.any_size} == {"scale", "standardize"}
 
 
 @pytest.mark.slow

@@ -22,8 +22,6 @@ from nin_onnx.card import read_card
 from nin_onnx.errors import MissingExtraError, RunError, UnknownNameError
 from nin_onnx.export import Export, export_run
 from nin_onnx.export.model_card import render
-from nin_onnx.export.passes import PASSES
-from nin_onnx.export.passes.check_golden import check_golden
 from nin_onnx.golden import FOLDER, golden_images, read_golden
 
 if TYPE_CHECKING:
@@ -137,8 +135,13 @@ def test_no_path_of_this_machine_is_in_any_file(
     assert [trace for trace in ("/", ".py", "onnxsim.", "doc_string") if trace in text] == []
 
 
-def test_the_golden_check_comes_last() -> None:
-    assert PASSES[-1] is check_golden
+def test_the_golden_check_comes_last(exported: Export) -> None:
+    assert exported.passes[-1].name == "check_golden"
+
+
+def test_an_option_that_there_is_not_is_refused(own_run: Path) -> None:
+    with pytest.raises(TypeError, match="licence"):
+        export_run(own_run, licence="MIT")  # type: ignore[call-arg] # which mypy sees too
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ExportError
 from nin_onnx.evaluator import evaluator
-from nin_onnx.export.fp16 import half
+from nin_onnx.export.fp16 import convert_to_fp16
 from nin_onnx.golden import Golden
 
 STEPS = ("scale", "standardize")
@@ -20,7 +20,7 @@ def types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def test_the_network_is_in_half_precision_and_interface_and_preprocessing_are_not(model: onnx.ModelProto) -> None:
-    halved = half(model, STEPS)
+    halved = convert_to_fp16(model, STEPS)
     onnx.checker.check_model(halved, full_check=True)
     found = types(halved)
     assert [found[name] for name in ("images", "logits", "probabilities", "class_maps")] == [
@@ -37,7 +37,7 @@ def test_the_network_is_in_half_precision_and_interface_and_preprocessing_are_no
 
 def test_only_casts_are_added_and_the_given_model_stays_as_it_is(model: onnx.ModelProto) -> None:
     before = model.SerializeToString(deterministic=True)
-    halved = half(model, STEPS)
+    halved = convert_to_fp16(model, STEPS)
     assert model.SerializeToString(deterministic=True) == before
     names = [node.name for node in model.graph.node]
     assert [node.name for node in halved.graph.node if node.name in names] == names
@@ -45,7 +45,7 @@ def test_only_casts_are_added_and_the_given_model_stays_as_it_is(model: onnx.Mod
 
 
 def test_the_answers_are_those_in_float64_but_for_half_precisions_rounding(model: onnx.ModelProto, golden: Golden) -> None:
-    found = evaluator(half(model, STEPS)).run(None, {"images": golden.images})
+    found = evaluator(convert_to_fp16(model, STEPS)).run(None, {"images": golden.images})
     for array, (name, expected) in zip(found, golden.outputs.items(), strict=True):
         assert 0 < np.abs(np.asarray(array) - expected).max() / golden.scale(name) < 5e-3
 
@@ -67,7 +67,7 @@ def test_sums_of_pixels_beyond_half_precision_do_not_overflow() -> None:
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, 1, 1])
     graph = helper.make_graph(nodes, "g", [images], [logits], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    (found,) = evaluator(half(model, ["gcn"])).run(None, {"images": np.full((2, 3, 32, 32), 255, np.uint8)})
+    (found,) = evaluator(convert_to_fp16(model, ["gcn"])).run(None, {"images": np.full((2, 3, 32, 32), 255, np.uint8)})
     assert np.asarray(found).ravel().tolist() == [255, 255]
 
 
@@ -77,4 +77,4 @@ def test_a_weight_beyond_half_precision_is_refused_by_name(model: onnx.ModelProt
     weight.flat[0] = 65520
     tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
     with pytest.raises(ExportError, match=r"'cccp3\.weight' holds numbers above 65504"):
-        half(model, STEPS)
+        convert_to_fp16(model, STEPS)

@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from nin_onnx.errors import NinOnnxError, RunError
-from nin_onnx.export import Export, export_run, exporter
+from nin_onnx.export import Export, export_run, model_folder
+from nin_onnx.export.passes import PASSES, PassResult
 from nin_onnx.golden import FOLDER, Golden
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def test_a_write_that_fails_leaves_the_earlier_export_and_nothing_half_written(
         assert (folder / "model.onnx").stat().st_size == exported.size  # half is written
         raise error
 
-    monkeypatch.setattr(exporter, "write_golden", fail)
+    monkeypatch.setattr(model_folder, "write_golden", fail)
     shutil.copytree(exported.model.parent, own_run / "model")
     before = contents(own_run.parent)
     with pytest.raises((NinOnnxError, KeyboardInterrupt)):
@@ -60,13 +61,13 @@ def test_what_someone_put_into_an_earlier_export_is_not_lost(
 
 @pytest.mark.usefixtures("quick_export")
 def test_what_someone_put_there_while_it_worked_is_not_lost(own_run: Path, contents: "Contents") -> None:
-    def is_watched(model: onnx.ModelProto, golden: Golden) -> onnx.ModelProto:
+    def is_watched(model: onnx.ModelProto) -> PassResult:
         (own_run / "model").mkdir()
         (own_run / "model" / "notes.txt").write_text("mine")
-        return model
+        return PassResult(model, changed=False)
 
     with pytest.raises(RunError, match="is not only an earlier export"):
-        export_run(own_run, passes=(is_watched,))
+        export_run(own_run, passes=(*PASSES, is_watched))
     assert sorted(contents(own_run)) == ["model.safetensors", "model/notes.txt"]
 
 

@@ -20,8 +20,7 @@ from nin_onnx.card import read_card
 from nin_onnx.commands.export import export
 from nin_onnx.data import Dataset
 from nin_onnx.errors import DataError, ExportError, MissingExtraError
-from nin_onnx.export import Export, export_run, exporter, variant
-from nin_onnx.export import calibration as material
+from nin_onnx.export import Export, calibration, export_run, exporter, int8
 from nin_onnx.golden import read_golden
 from nin_onnx.machine import instructions
 from nin_onnx.runtimes import EvalOptions, evaluate
@@ -59,7 +58,7 @@ def trained(run: Path, known: Dataset, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def exported_variants(trained: Path, known: Dataset) -> Export:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(material, "load", lambda recipe, split, data_dir, download: known)
+        patch.setattr(calibration, "load", lambda recipe, split, data_dir, download: known)
         return _all(trained)
 
 
@@ -69,7 +68,7 @@ def _all(folder: Path, **changes: Any) -> Export:
 
 @pytest.fixture
 def _at_hand(known: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: known)
+    monkeypatch.setattr(calibration, "load", lambda recipe, split, data_dir, download: known)
 
 
 def test_every_variant_has_a_folder_of_its_own_below_the_models(exported_variants: Export) -> None:
@@ -101,12 +100,12 @@ def test_a_card_says_precision_form_of_input_source_and_golden_vectors(exported_
 
 
 def test_the_card_of_int8_says_how_the_ranges_were_found(exported_variants: Export) -> None:
-    calibration = exported_variants.variants[3].card.calibration
-    assert calibration is not None
-    assert set(calibration["label_changes"]) == {"minmax", "entropy", "percentile"}
-    assert calibration["label_changes"][calibration["method"]] == min(calibration["label_changes"].values())
+    told = exported_variants.variants[3].card.calibration
+    assert told is not None
+    assert set(told["label_changes"]) == {"minmax", "entropy", "percentile"}
+    assert told["label_changes"][told["method"]] == min(told["label_changes"].values())
     facts = {"images": 240, "seed": 0, "validation_images": 60, "validation_trained_on": True}
-    assert {name: calibration[name] for name in facts} == facts
+    assert {name: told[name] for name in facts} == facts
 
 
 def test_the_card_of_a_variant_tells_what_it_changes_on_the_test_images_and_on_which_processor(
@@ -116,7 +115,7 @@ def test_the_card_of_a_variant_tells_what_it_changes_on_the_test_images_and_on_w
     run = shutil.copytree(trained, tmp_path / "run")
     test = tested.describe() | {"errors": 0, "error": 0.0, "low": 0.0, "high": 1.3}
     (run / "summary.json").write_text(json.dumps({"test": test}))
-    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: known)
+    monkeypatch.setattr(calibration, "load", lambda recipe, split, data_dir, download: known)
     monkeypatch.setattr(data, "load", lambda name, split, data_dir: tested)
     found = _all(run, precisions=("int8",), inputs=("uint8",))
     (one,) = found.variants
@@ -197,13 +196,13 @@ def test_two_exports_of_the_variants_are_the_same_bytes(exported_variants: Expor
 
 @pytest.mark.usefixtures("_at_hand", "quick_export")
 def test_a_variant_that_errs_too_often_stops_the_export(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = material.logits
+    honest = calibration.logits
 
     def forgetful(model: onnx.ModelProto, images: NDArray[Any]) -> NDArray[np.float32]:
         quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
         return honest(model, images) * (-1 if quantized else 1)
 
-    monkeypatch.setattr(variant, "logits", forgetful)
+    monkeypatch.setattr(int8, "logits", forgetful)
     with pytest.raises(ExportError, match=r"'int8' makes \d+ more errors than fp32 .* b = \d+, c = 0, .* at most 0 are allowed"):
         _all(trained, out=tmp_path / "out", precisions=("int8",))
     assert not (tmp_path / "out").exists()
@@ -214,7 +213,7 @@ def test_other_training_images_than_the_runs_are_refused(
     trained: Path, known: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = replace(known, images=255 - known.images)
-    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: others)
+    monkeypatch.setattr(calibration, "load", lambda recipe, split, data_dir, download: others)
     with pytest.raises(DataError, match="fingerprint"):
         _all(trained, out=tmp_path / "out")
 
@@ -224,8 +223,8 @@ def test_validation_images_are_the_held_out_ones_where_there_are_any(
 ) -> None:
     _, checkpoint = load_classifier(trained / "model.safetensors")
     held = replace(known, held_out=50)
-    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: held)
-    found = material.material(replace(checkpoint, dataset=known[:250].describe()), None)
+    monkeypatch.setattr(calibration, "load", lambda recipe, split, data_dir, download: held)
+    found = calibration.calibration_data(replace(checkpoint, dataset=known[:250].describe()), None)
     assert not found.trained_on
     np.testing.assert_array_equal(found.validation.images, known.images[250:])
     assert len(found.calibration) == 250
@@ -235,9 +234,9 @@ def test_a_handful_of_training_images_is_an_error_and_no_empty_comparison(
     trained: Path, known: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, checkpoint = load_classifier(trained / "model.safetensors")
-    monkeypatch.setattr(material, "load", lambda recipe, split, data_dir, download: known[:4])
+    monkeypatch.setattr(calibration, "load", lambda recipe, split, data_dir, download: known[:4])
     with pytest.raises(DataError, match="has 4 training images, too few to judge a variant"):
-        material.material(replace(checkpoint, dataset=known[:4].describe()), None)
+        calibration.calibration_data(replace(checkpoint, dataset=known[:4].describe()), None)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
@@ -256,5 +255,5 @@ def test_without_onnx_runtime_the_error_is_one_line_with_the_command(
 @pytest.mark.usefixtures("_at_hand", "quick_export")
 def test_the_command_tells_size_and_mcnemars_figures_of_each(trained: Path, tmp_path: Path) -> None:
     command = [str(trained), "--out", str(tmp_path / "out"), "--variant", "fp16", "--input", "uint8"]
-    (line,) = (line for line in CliRunner().invoke(export, command).stdout.splitlines() if "fp16" in line)
+    (line,) = (line for line in CliRunner().invoke(export, command).stdout.splitlines() if "fp16/model.onnx" in line)
     assert "× fp32, against fp32 on validation images: 0 of 60 labels changed, b = 0, c = 0, p = 1" in line

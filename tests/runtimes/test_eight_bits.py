@@ -10,8 +10,9 @@ import pytest
 from onnx import numpy_helper
 
 from nin_onnx import models
-from nin_onnx.golden import INT8_PLACES, Golden, read_golden
-from nin_onnx.runtimes.parity import TOLERANCES, Parity, compare
+from nin_onnx.golden import Golden, read_golden
+from nin_onnx.precision import PRECISIONS
+from nin_onnx.runtimes.parity import Parity, compare
 
 OPTIMIZED, AS_WRITTEN = (
     onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,  # in 8 bits
@@ -28,7 +29,7 @@ def graph(request: pytest.FixtureRequest) -> onnx.ModelProto:
 def golden(request: pytest.FixtureRequest) -> Golden:
     found = read_golden(place(request.node.callspec.params["graph"]))
     assert found
-    return replace(found, places=INT8_PLACES)
+    return replace(found, places=PRECISIONS["int8"].places)
 
 
 def place(name: str) -> Path:
@@ -40,7 +41,7 @@ def judged(graph: onnx.ModelProto, golden: Golden, level: onnxruntime.GraphOptim
     options.graph_optimization_level = level
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     outputs = dict(zip(golden.outputs, session.run([*golden.outputs], {"images": golden.images}), strict=True))
-    return compare(outputs, golden, TOLERANCES["int8"])
+    return compare(outputs, golden, PRECISIONS["int8"].tolerance)
 
 
 @pytest.mark.parametrize("level", [OPTIMIZED, AS_WRITTEN], ids=["in 8 bits", "in float32"])

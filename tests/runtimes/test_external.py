@@ -5,14 +5,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes import EvalOptions, evaluate
-from nin_onnx.runtimes.external import external_files
 from nin_onnx.runtimes.model import read_model
 
 Writer = Callable[..., Path]
@@ -67,18 +64,3 @@ def test_a_place_that_is_not_a_file_in_its_folder_is_refused(model: Path, place:
     model.write_bytes(graph.SerializeToString())
     with pytest.raises(ModelError, match=r"kernel"):
         read_model(model)
-
-
-def test_weights_within_branches_and_attributes_are_found_too() -> None:
-    def outside(name: str) -> TensorProto:
-        tensor = numpy_helper.from_array(np.zeros(2, np.float32), name)
-        tensor.data_location = TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value=f"{name}.bin")
-        return tensor
-
-    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
-    inner = helper.make_graph([helper.make_node("Constant", [], ["y"], value=outside("b"))], "inner", [], [value], [outside("c")])
-    node = helper.make_node("If", ["condition"], ["z"], then_branch=inner, else_branch=inner)
-    condition = helper.make_tensor_value_info("condition", TensorProto.BOOL, [])
-    graph = helper.make_graph([node], "outer", [condition], [value], [outside("a"), outside("a")])
-    assert external_files(helper.make_model(graph)) == ("a.bin", "b.bin", "c.bin")

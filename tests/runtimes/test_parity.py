@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nin_onnx.golden import Golden
+from nin_onnx.precision import PRECISIONS
 from nin_onnx.runtimes.backends.base import RuntimeInfo
-from nin_onnx.runtimes.parity import TOLERANCES, allowed, compare
+from nin_onnx.runtimes.parity import allowed, compare
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,12 +57,12 @@ def test_a_fast_convolution_gets_ten_times_as_much_and_no_less_than_its_precisio
     assert allowed(RuntimeInfo(precision="bf16", fast_convolution=True)) == 2e-2
 
 
-@given(st.data(), st.sampled_from(sorted(TOLERANCES)), st.floats(0.1, 1000))
+@given(st.data(), st.sampled_from(sorted(PRECISIONS)), st.floats(0.1, 1000))
 def test_logits_within_the_tolerance_never_fail_by_their_probabilities(data: st.DataObject, precision: str, size: float) -> None:
     """Softmax in float64 of logits that differ by just the tolerance: its own scale must let them through."""
     values = st.lists(st.floats(-1, 1), min_size=3, max_size=3)
     logits = np.array([data.draw(values), [1.0, 0.0, -1.0]]) * size
-    moved = logits + np.array(data.draw(values)) * TOLERANCES[precision] * size * 0.999
+    moved = logits + np.array(data.draw(values)) * PRECISIONS[precision].tolerance * size * 0.999
 
     def softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
         powers = np.exp(x - x.max(1, keepdims=True))
@@ -70,7 +71,7 @@ def test_logits_within_the_tolerance_never_fail_by_their_probabilities(data: st.
 
     images = np.zeros((2, 1, 1, 1), np.uint8)
     golden = Golden(images, {"logits": logits, "probabilities": softmax(logits)})  # type: ignore[dict-item]
-    assert compare({"logits": moved, "probabilities": softmax(moved)}, golden, TOLERANCES[precision]).problem is None
+    assert compare({"logits": moved, "probabilities": softmax(moved)}, golden, PRECISIONS[precision].tolerance).problem is None
 
 
 def test_wrong_probabilities_fail_though_the_logits_are_right(tiny_golden: Golden, outputs: Arrays) -> None:

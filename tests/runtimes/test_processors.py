@@ -21,8 +21,9 @@ from quantized_graphs import shipped, widened
 
 from nin_onnx import models
 from nin_onnx.eight_bits.emulation import Emulator
-from nin_onnx.golden import INT8_PLACES, Golden, read_golden
-from nin_onnx.runtimes.parity import TOLERANCES, Parity, compare
+from nin_onnx.golden import Golden, read_golden
+from nin_onnx.precision import PRECISIONS
+from nin_onnx.runtimes.parity import Parity, compare
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -84,11 +85,11 @@ def answers(
 def golden(name: str) -> Golden:
     found = read_golden(models.FOLDER / name / "int8")
     assert found
-    return replace(found, places=INT8_PLACES)
+    return replace(found, places=PRECISIONS["int8"].places)
 
 
 def judged(found: Mapping[str, NDArray[Any]], expected: Golden) -> Parity:
-    return compare(found, expected, TOLERANCES["int8"])
+    return compare(found, expected, PRECISIONS["int8"].tolerance)
 
 
 def test_a_process_says_which_instruction_sets_it_has_whatever_the_host_has(processor: str, answers: tuple[str, Any]) -> None:
@@ -111,4 +112,4 @@ def test_weights_of_8_bits_are_wrong_with_avx2_alone_and_by_as_much_as_the_emula
     )
     like, unlike = (saturating, exact) if processor == "Haswell" else (exact, saturating)
     assert judged(found, like).problem is None
-    assert (judged(found, unlike).worst or 0) > 10 * TOLERANCES["int8"]
+    assert (judged(found, unlike).worst or 0) > 10 * PRECISIONS["int8"].tolerance

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden, golden_images, write_golden
 from nin_onnx.machine import instructions
+from nin_onnx.precision import FAST_CONVOLUTION, FP32, PRECISIONS
 from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.backends.base import RuntimeInfo, Unusable
 from nin_onnx.runtimes.backends.registry import ON_REQUEST, runtime
-from nin_onnx.runtimes.parity import FAST_CONVOLUTION, TOLERANCES
 
 PACKAGES = {
     "openvino": ("openvino",),
@@ -73,7 +73,7 @@ def test_the_executed_graph_is_told_where_the_runtime_gives_it(tiny_model: Write
 
 def test_a_declared_fast_convolution_is_judged_by_its_own_tolerance(tiny_model: Writer) -> None:
     rows = evaluate(tiny_model(), EvalOptions(runtimes=["mnn", "ncnn"])).rows
-    assert [row.parity.tolerance if row.parity else None for row in rows] == [FAST_CONVOLUTION, TOLERANCES["fp32"]]
+    assert [row.parity.tolerance if row.parity else None for row in rows] == [FAST_CONVOLUTION, FP32.tolerance]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -92,18 +92,18 @@ def test_openvino_asked_for_bfloat16_tells_it_and_is_judged_by_it(tiny_model: Wr
     (row,) = evaluate(tiny_model(), EvalOptions(runtimes=["openvino-bf16"])).rows
     assert row.facts
     assert row.parity
-    assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", TOLERANCES["bf16"])
+    assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", PRECISIONS["bf16"].tolerance)
     assert row.parity.worst
-    assert row.parity.worst > TOLERANCES["fp32"]
+    assert row.parity.worst > FP32.tolerance
 
 
 def test_arithmetic_in_bfloat16_is_judged_by_it_on_whatever_processor(tiny_model: Writer, made_up: Callable[[str], str]) -> None:
     (row,) = evaluate(tiny_model(), EvalOptions(runtimes=[made_up("EmulatesBf16")])).rows
     assert row.facts
     assert row.parity
-    assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", TOLERANCES["bf16"])
+    assert (row.outcome, row.facts.precision, row.parity.tolerance) == ("pass", "bf16", PRECISIONS["bf16"].tolerance)
     assert row.parity.worst
-    assert row.parity.worst > TOLERANCES["fp32"]
+    assert row.parity.worst > FP32.tolerance
 
 
 @pytest.mark.parametrize(

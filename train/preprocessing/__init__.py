@@ -1,6 +1,6 @@
 """Preprocessing as modules in front of the network: fitted on the training images, stored and exported with it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import torch
@@ -14,7 +14,7 @@ from nin_onnx.train.preprocessing.whitening import Whitening
 
 __all__ = ["STEPS", "Preprocessing", "Step", "build"]
 
-STEPS: Mapping[str, Callable[[Shape], Step]] = MappingProxyType(
+STEPS: Mapping[str, type[Step]] = MappingProxyType(
     {
         "scale": Scale,
         "standardize": Standardize,

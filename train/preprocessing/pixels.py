@@ -14,6 +14,7 @@ __all__ = ["MeanImage", "Scale", "Standardize"]
 class Scale(Step):
     """Pixels 0…255 become 0…1."""
 
+    any_size = True
     highest: Tensor
 
     def __init__(self, shape: Shape) -> None:
@@ -27,6 +28,7 @@ class Scale(Step):
 class Standardize(Step):
     """Subtract each channel's mean and divide by its standard deviation; a channel that is constant is divided by 1."""
 
+    any_size = True
     mean: Tensor
     std: Tensor
 

@@ -22,9 +22,9 @@ from onnx.reference import ReferenceEvaluator
 
 from nin_onnx import models
 from nin_onnx.card import read_card, write_card
-from nin_onnx.export.bundles.zoo import zoo
+from nin_onnx.export.bundles.zoo import write_zoo
 from nin_onnx.golden import read_golden
-from nin_onnx.runtimes.parity import TOLERANCES
+from nin_onnx.precision import PRECISIONS
 
 
 class ReferenceRep(BackendRep):
@@ -77,7 +77,7 @@ def test_the_archive_passes_onnx_s_own_backend_test(name: str, backend: str, bun
     archive = bundled / "zoo" / "nin-digits.tar.gz"
     if name == "nin-mnist":  # the one that ships, whose weights are trained
         archive = tmp_path / "nin-mnist.tar.gz"
-        zoo(name, models.find(name).parent, tmp_path)
+        write_zoo(name, models.find(name).parent, tmp_path)
     result = judged(archive, backend)
     assert (result.errors, result.failures) == ([], [])
     assert (result.testsRun, [reason for _, reason in result.skipped]) == (2, ["Backend doesn't support device CUDA"])
@@ -90,7 +90,7 @@ def test_that_test_sees_an_answer_that_is_wrong_by_more_than_1e_5_of_the_largest
     """By 2e-5 at most, where the answer is the largest one: the test adds both of its tolerances."""
     folder = tmp_path / "wrong"
     shutil.copytree(bundled, folder)
-    zoo("wrong", folder, tmp_path)
+    write_zoo("wrong", folder, tmp_path)
     with tarfile.open(tmp_path / "wrong.tar.gz") as archive:
         allowed = json.load(archive.extractfile("wrong/data.json") or pytest.fail("no data.json"))
     vector = folder / "test_data_set_0" / "output_0.pb"
@@ -101,7 +101,7 @@ def test_that_test_sees_an_answer_that_is_wrong_by_more_than_1e_5_of_the_largest
     logits[0] += np.float32(wrong * largest)
     vector.write_bytes(numpy_helper.from_array(logits, tensor.name).SerializeToString())
     packed = tmp_path / "wrong.tar.gz"
-    zoo("wrong", folder, tmp_path)
+    write_zoo("wrong", folder, tmp_path)
     assert len(judged(packed, "onnxruntime").failures) == failures
 
 
@@ -126,7 +126,7 @@ def test_the_archive_is_the_same_bytes_on_another_day_and_under_another_name_of_
     shutil.copytree(bundled, tmp_path / "copy")
     for path in (tmp_path / "copy").rglob("*"):
         os.utime(path, (1, 1))
-    zoo("nin-digits", tmp_path / "copy", tmp_path)
+    write_zoo("nin-digits", tmp_path / "copy", tmp_path)
     assert (tmp_path / "nin-digits.tar.gz").read_bytes() == (bundled / "zoo" / "nin-digits.tar.gz").read_bytes()
 
 
@@ -140,11 +140,11 @@ def test_an_archive_of_lower_precision_allows_what_eval_allows_for_it(
     assert card is not None
     write_card(model, replace(card, precision=precision))
     onnx.save(model, tmp_path / "copy" / "model.onnx")
-    zoo("copy", tmp_path / "copy", tmp_path)
+    write_zoo("copy", tmp_path / "copy", tmp_path)
     with tarfile.open(tmp_path / "copy.tar.gz") as archive:
         allowed = json.load(archive.extractfile("copy/data.json") or pytest.fail("no data.json"))
     golden = read_golden(bundled)
     assert golden is not None
-    assert TOLERANCES[precision] == share
+    assert PRECISIONS[precision].tolerance == share
     unit = golden.scale("logits") if precision == "fp16" else 4 * np.abs(golden.outputs["class_maps"]).max()
     assert allowed == {"atol": pytest.approx(share * unit), "rtol": share}

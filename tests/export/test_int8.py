@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from nin_onnx.evaluator import evaluator
-from nin_onnx.export.quantize import METHODS, Reader, quantize
+from nin_onnx.export.int8 import METHODS, Reader, quantize
 
 STEPS = ("scale", "standardize")
 CONVOLUTIONS = ("conv1", "cccp1", "cccp2", "conv2", "cccp3", "cccp4", "conv3", "cccp5")
