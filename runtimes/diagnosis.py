@@ -12,7 +12,8 @@ from nin_onnx.machine import hardware, instructions
 from nin_onnx.runtimes.backends.base import Unusable
 from nin_onnx.runtimes.backends.onnxruntime_cpu import clash, packages
 from nin_onnx.runtimes.backends.registry import RUNTIMES, runtime
-from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.model import ModelFile
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.runtimes.workers.job import Job
 from nin_onnx.runtimes.workers.process import run_job
 

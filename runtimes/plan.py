@@ -7,8 +7,9 @@ from pathlib import Path
 from nin_onnx.golden import Golden, read_golden
 from nin_onnx.paper import Published, published
 from nin_onnx.runtimes.backends.registry import ON_REQUEST, RUNTIMES, full_name
-from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.runtimes.references import stored
 
 __all__ = ["Plan", "make_plan"]

@@ -32,7 +32,7 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
     from nin_onnx import models
     from nin_onnx.runtimes.diagnosis import diagnose
     from nin_onnx.runtimes.explanations.saturation import saturation_alone
-    from nin_onnx.runtimes.model import read_model
+    from nin_onnx.runtimes.read_model import read_model
 
     for package in packages:
         npm.install(package)

@@ -109,7 +109,7 @@ def evaluate(
     from nin_onnx import models
     from nin_onnx.runtimes import Criteria, EvalOptions, table
     from nin_onnx.runtimes import evaluate as judge
-    from nin_onnx.runtimes.model import read_model
+    from nin_onnx.runtimes.read_model import read_model
 
     if images is not None and dataset is not None:
         raise click.UsageError("--images and --dataset exclude each other: give one")

@@ -39,7 +39,7 @@ def show(model: str, as_json: bool) -> None:
     from nin_onnx.card import CARD_KEY
     from nin_onnx.graph_layers import graph_layers
     from nin_onnx.runtimes.explanations.saturation import saturation_alone
-    from nin_onnx.runtimes.model import read_model
+    from nin_onnx.runtimes.read_model import read_model
 
     path = models.find(model)
     facts = read_model(path)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from nin_onnx.errors import ModelError
-from nin_onnx.runtimes.model import ModelFile, read_model
+from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.runtimes.rows import AgainstFp32, Row
 from nin_onnx.runtimes.workers.job import Feed, Result
 from nin_onnx.runtimes.workers.run import run_runtime

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nin_onnx.runtimes.model import FLOATS, ModelFile
+from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
 from nin_onnx.runtimes.parity import largest_difference
+from nin_onnx.runtimes.read_model import FLOATS
 from nin_onnx.runtimes.rows import Row
 from nin_onnx.runtimes.workers.job import Feed
 from nin_onnx.runtimes.workers.run import run_runtime

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.errors import ModelError
 from nin_onnx.golden import FOLDER, read_golden
 from nin_onnx.runtimes import EvalOptions, evaluate
-from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes.read_model import read_model
 
 Writer = Callable[..., Path]
 

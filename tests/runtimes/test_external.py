@@ -10,7 +10,7 @@ import pytest
 
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes import EvalOptions, evaluate
-from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes.read_model import read_model
 
 Writer = Callable[..., Path]
 

@@ -15,7 +15,7 @@ from nin_onnx.data.dataset import Dataset
 from nin_onnx.eight_bits.qdq import in_8_bits
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes import EvalOptions, evaluate
-from nin_onnx.runtimes.model import graph_precision, read_model
+from nin_onnx.runtimes.read_model import graph_precision, read_model
 
 Writer = Callable[..., Path]
 Data = Callable[..., Dataset]

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx.errors import ModelError
 from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate
-from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.runtimes.references import agreement, inputs, stored
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

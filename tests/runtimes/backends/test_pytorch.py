@@ -17,7 +17,7 @@ from nin_onnx.golden import Golden, golden_images, write_golden
 from nin_onnx.runtimes import EvalOptions, evaluate
 from nin_onnx.runtimes.backends.base import Unusable
 from nin_onnx.runtimes.backends.pytorch import PyTorch
-from nin_onnx.runtimes.model import read_model
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.train.checkpoint import Checkpoint, build_classifier, save_classifier, sha256
 
 LABELS = tuple("0123456789")

@@ -22,8 +22,8 @@ from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate, table
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.backends.onnxruntime_node import OnnxRuntimeWeb
 from nin_onnx.runtimes.explanations.saturation import explained, saturation_alone
-from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.runtimes.reports.junit import junit
 from nin_onnx.runtimes.reports.markdown import markdown
 from nin_onnx.runtimes.rows import Row

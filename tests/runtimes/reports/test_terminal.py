@@ -13,8 +13,8 @@ from nin_onnx.golden import Golden
 from nin_onnx.paper import published
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.criteria import Criteria
-from nin_onnx.runtimes.model import read_model
 from nin_onnx.runtimes.parity import Parity
+from nin_onnx.runtimes.read_model import read_model
 from nin_onnx.runtimes.report import Report
 from nin_onnx.runtimes.reports.terminal import table
 from nin_onnx.runtimes.rows import LabelChanges, Row, Timing
