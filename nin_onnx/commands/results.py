@@ -45,7 +45,7 @@ CLOSE = 3.0
     "--runs",
     "only_runs",
     is_flag=True,
-    help="Print every run instead, with its settings, data, machine and versions; and which networks died.",
+    help="Print every run instead, with its settings, data, machine and versions; and which trainings collapsed.",
 )
 @click.option("--missing", "only_missing", is_flag=True, help="Print what was not run yet instead, the most valuable first.")
 @json_option
@@ -54,7 +54,7 @@ def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) ->
 
     Three tables, as Markdown: every figure that the paper gives for its networks, and ours; how near the test error comes
     to Figure 3, if it was counted after each epoch; and how near the training error does. Only runs with the settings that
-    the recipe has now count for a figure, several as mean ± standard deviation. Seeds whose network died, described in
+    the recipe has now count for a figure, several as mean ± standard deviation. Seeds whose training collapsed, described in
     FOLDER/dead, are not missing.
     """
     require("the ledger", "train", "torch")  # which checks the settings of recipes

@@ -89,7 +89,7 @@ def script(folder: Path, code: str) -> str:
 
 
 @given(st.integers(0, 1000), st.integers(1, 9))
-def test_the_parts_of_a_team_are_the_whole_in_order_and_differ_by_one_at_most(count: int, size: int) -> None:
+def test_the_parts_of_a_group_are_the_whole_in_order_and_differ_by_one_at_most(count: int, size: int) -> None:
     parts = [range(count)[ProcessGroup(rank, size).part(count)] for rank in range(size)]
     assert [number for part in parts for number in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -97,7 +97,7 @@ def test_the_parts_of_a_team_are_the_whole_in_order_and_differ_by_one_at_most(co
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is a team of one that torchrun started, and gloo stands for NCCL."""
+    """This process is a group of one that torchrun started, and gloo stands for NCCL."""
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     begin = distributed.init_process_group
@@ -106,7 +106,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_team_within_a_team_is_the_same_one_and_ends_with_the_outer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_within_a_group_is_the_same_one_and_ends_with_the_outer(monkeypatch: pytest.MonkeyPatch) -> None:
     with process_group.joined(CPU) as outer:
         monkeypatch.setattr(distributed, "init_process_group", None)  # torch's store would mix up a second one
         for _ in range(2):
@@ -154,7 +154,7 @@ def test_processes_that_do_not_meet_are_told_so_in_one_line(monkeypatch: pytest.
             pass
 
 
-def test_a_rank_without_torchrun_is_no_place_in_a_team(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rank_without_torchrun_does_not_make_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes sets one for each of its pods, say."""
     monkeypatch.setenv("RANK", "1")
     with process_group.joined(CPU) as group:

@@ -351,7 +351,7 @@ def test_the_learner_is_told_whether_it_is_to_be_deterministic(
 
 @given(st.integers(1, 9), st.integers(1, 9), st.data())
 def test_sums_that_other_processes_wrote_are_shared_evenly_and_stay_whole(wrote: int, read: int, data: st.DataObject) -> None:
-    """The bar shows the leader's part as that of each."""
+    """The bar shows the main process's part as that of each."""
     errors = data.draw(st.lists(st.integers(0, 60_000), min_size=wrote, max_size=wrote))
     sums = torch.tensor([[2.5 * count, count] for count in errors])
     parts = torch.stack([state.own_sums(sums, ProcessGroup(rank, read)) for rank in range(read)])
