@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args
 
 from nin_onnx.errors import ModelError
-from nin_onnx.images import Fit
+from nin_onnx.fit import Fit
 from nin_onnx.machine import in_words
 
 if TYPE_CHECKING:

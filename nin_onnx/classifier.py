@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nin_onnx import models
 from nin_onnx.card import CARD_KEY, Card
 from nin_onnx.errors import ImageError, MissingExtraError, ModelError, UnknownNameError
-from nin_onnx.images import Fit, ImageLike, as_pixels
+from nin_onnx.fit import Fit
+from nin_onnx.images import ImageLike, as_pixels
 from nin_onnx.session import Provider, open_session, read_signature
 
 __all__ = ["Classifier", "Prediction"]

@@ -11,12 +11,13 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 ├── ModelError            a file that is no usable ONNX image classifier
 ├── Interrupted           exit status 130: the user stopped it
 └── CheckFailedError      exit status 1: something ran, and its result is wrong
-    ├── TrainingError     the network died or its loss became NaN
+    ├── TrainingError     the network collapsed or its loss became NaN
     └── ExportError       the exported graph does not give the network's answers
+
+UnofficialDataWarning     a data set's files are sound, but not the official release's
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib.util import find_spec
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RunError",
     "TrainingError",
     "UnknownNameError",
+    "UnofficialDataWarning",
     "require",
 ]
 
@@ -47,6 +49,8 @@ class UnknownNameError(NinOnnxError):
     """A name that is not in the list of known ones."""
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches
+
         names = sorted(known)
         near = get_close_matches(given, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
@@ -97,7 +101,7 @@ class CheckFailedError(NinOnnxError):
 
 
 class TrainingError(CheckFailedError):
-    """The network died, or its loss became NaN; `step` is where that was seen, None if something else went wrong."""
+    """The network collapsed, or its loss became NaN; `step` is where that was seen, None if something else went wrong."""
 
     def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)
@@ -106,6 +110,10 @@ class TrainingError(CheckFailedError):
 
 class ExportError(CheckFailedError):
     """The exported graph does not give the network's answers."""
+
+
+class UnofficialDataWarning(UserWarning):
+    """A data set's files are sound, but they are not the official release's."""
 
 
 def require(purpose: str, extra: str, *packages: str) -> None:

@@ -31,7 +31,7 @@ class ModelRow:
     """Other forms of the graph, each in a folder of that name beside it."""
 
 
-@click.command(short_help="List the models that ship: error, size, input, license.")
+@click.command()
 @json_option
 def models(as_json: bool) -> None:
     """List the models that ship with nin-onnx; their names, or name/variant, go wherever a MODEL is asked for.

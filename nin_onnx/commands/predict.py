@@ -11,7 +11,7 @@ import click
 
 from nin_onnx.commands.options import json_option, print_json
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.images import Fit
+from nin_onnx.fit import Fit
 from nin_onnx.printable import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     return found if len(found) > 1 else found[0]
 
 
-@click.command(short_help="Label images, and draw where in them the classes were seen.")
+@click.command()
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Labels for each image.")

@@ -23,7 +23,7 @@ TRIES = 4
 """Seeds for a run whose networks die: a recipe that kills so many is at fault."""
 
 
-@click.command(short_help="Run what the ledger lacks, unattended.")
+@click.command()
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 @click.option(
     "--out",

@@ -39,7 +39,7 @@ CLOSE = 3.0
 """Points: as near as the digitized Figure 3 and the noise of a single run allow to be asked for."""
 
 
-@click.command(short_help="Print the ledger: the paper's figures, and ours.")
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
 @click.option(
     "--runs",

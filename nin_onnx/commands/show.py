@@ -23,7 +23,7 @@ WIDTH = 100
 NAME = 34  # characters of a layer's name that are shown
 
 
-@click.command(short_help="Show a model's card and its layers.")
+@click.command()
 @click.argument("model")
 @json_option
 def show(model: str, as_json: bool) -> None:

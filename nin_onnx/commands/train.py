@@ -12,7 +12,7 @@ from nin_onnx.errors import TrainingError, require
 __all__ = ["train"]
 
 
-@click.command(short_help="Train a recipe into a run folder.")
+@click.command()
 @click.argument("recipe", required=False)
 @click.option(
     "--resume",

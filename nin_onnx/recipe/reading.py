@@ -9,11 +9,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from nin_onnx import data
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.errors import RecipeError, UnknownNameError
 from nin_onnx.paper import PUBLISHED
 from nin_onnx.recipe.renamed import current, current_key
-from nin_onnx.recipe.settings import FROM_FOLDER, Promise, Recipe
+from nin_onnx.recipe.settings import FROM_FOLDER, PREPROCESSING, Promise, Recipe
 
 __all__ = ["FOLDER", "from_dict", "load", "promise", "read", "shipped", "to_toml"]
 
@@ -163,13 +164,10 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
 
 
 def _check(recipe: Recipe, source: str) -> None:
-    from nin_onnx.data import DATASETS
-    from nin_onnx.train.preprocessing import STEPS
-
     named: tuple[tuple[str, tuple[str, ...], Collection[str]], ...] = (
         ("architecture", (recipe.network.architecture,), ARCHITECTURES),
-        ("data set", (recipe.dataset,), (*DATASETS, FROM_FOLDER)),
-        ("preprocessing step", recipe.preprocessing, STEPS),
+        ("data set", (recipe.dataset,), (*data.DATASETS, FROM_FOLDER)),
+        ("preprocessing step", recipe.preprocessing, PREPROCESSING),
         ("experiment", (recipe.experiment,) if recipe.experiment is not None else (), EXPERIMENTS),
     )
     for kind, given, known in named:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nin_onnx import recipe
+from nin_onnx.data import DATASETS
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published
+from nin_onnx.paper import PUBLISHED, Published
 from nin_onnx.paper import published as published_figure
 from nin_onnx.results import curves, made_by
 from nin_onnx.results.collapses import Collapse
@@ -242,7 +243,11 @@ def _by_its_protocol(entries: Iterable[Entry]) -> Iterator[Curves]:
 def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> RecipeOutcome | None:
     if name not in recipe.shipped():
         return None
-    runs = [entry for entry in counted if entry.recipe == name and entry.summary["test"]["images"] == TEST_IMAGES[figure.dataset]]
+    runs = [
+        entry
+        for entry in counted
+        if entry.recipe == name and entry.summary["test"]["images"] == DATASETS[figure.dataset].test_images
+    ]
     if not runs:
         return RecipeOutcome(name, (), None, None, None)
     runs.sort(key=lambda entry: entry.program is not None)
@@ -257,7 +262,7 @@ def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> RecipeOu
         entries,
         statistics.fmean(errors),
         statistics.stdev(errors) if len(errors) > 1 else None,
-        judge(mean, TEST_IMAGES[figure.dataset], least_official, figure),
+        judge(mean, DATASETS[figure.dataset].test_images, least_official, figure),
     )
 
 

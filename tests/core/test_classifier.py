@@ -16,8 +16,9 @@ import nin_onnx
 from nin_onnx import models
 from nin_onnx.classifier import Classifier, Prediction
 from nin_onnx.errors import ImageError, MissingExtraError, ModelError, NinOnnxError
+from nin_onnx.fit import Fit
 from nin_onnx.golden import read_golden
-from nin_onnx.images import Fit, read_image
+from nin_onnx.images import read_image
 from nin_onnx.variants import float_input
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
