@@ -7,8 +7,9 @@ from textwrap import fill
 from types import MappingProxyType
 from typing import Any
 
-from nin_onnx.architecture import ARCHITECTURES, multiply_adds, parameters
+from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.card import Card, listed, processor
+from nin_onnx.costs import multiply_adds, parameters
 from nin_onnx.data import DATASETS
 from nin_onnx.paper import published
 from nin_onnx.variants import FLOAT_INPUT

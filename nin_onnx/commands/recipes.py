@@ -42,7 +42,7 @@ def recipes(as_json: bool) -> None:
 
 
 def _row(name: str) -> RecipeRow:
-    from nin_onnx.architecture import multiply_adds
+    from nin_onnx.costs import multiply_adds
     from nin_onnx.data import DATASETS
     from nin_onnx.paper import published
     from nin_onnx.recipe import load, promise
