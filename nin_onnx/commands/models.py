@@ -42,7 +42,7 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json({"models": [asdict(row) for row in rows]})
         return
-    head = ("model", "error %", "95 %", "of", "MB", "input", "classes", "license", "variants")
+    head = ("model", "error %", "95 % CI", "of", "MB", "input", "classes", "license", "variants")
     click.echo(columns([head, *map(_cells, rows)]))
 
 
