@@ -11,24 +11,12 @@ from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.card import Card, listed, processor
 from nin_onnx.costs import multiply_adds, parameters
 from nin_onnx.data import DATASETS
+from nin_onnx.export.card_examples import examples
 from nin_onnx.paper import published
-from nin_onnx.variants import FLOAT_INPUT
 
 __all__ = ["render"]
 
 YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # which are no text where they stand bare
-
-HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "svhn": "ufldl-stanford/svhn"}
-"""How the hub calls the data sets."""
-
-EXPECTS = {
-    "mnist": "light strokes on dark ground, one digit that fills the middle: invert a scan of ink on paper first",
-    "digits": "light strokes on dark ground, one digit that fills the 8 × 8 pixels: invert a scan of ink on paper first",
-    "svhn": "house numbers cut out of photographs, one digit in the middle",
-    "cifar10": "small photographs with one thing in the middle",
-    "cifar100": "small photographs with one thing in the middle",
-}
-"""What the images of a data set have in common."""
 
 OUTPUTS = {
     "logits": ("[batch, classes]", "scores, one for each class"),
@@ -43,7 +31,7 @@ def render(card: Card, class_maps: bool = True, variants: Mapping[str, Card] = M
         "---\n" + "\n".join(_block(_front_matter(card))) + "\n---",
         f"# {card.name}\n\n{_opening(card)}",
         _interface(card, class_maps),
-        _calls(card),
+        examples(card),
         _variants(variants),
         _training(card),
         _limits(card),
@@ -63,32 +51,31 @@ def _front_matter(card: Card) -> dict[str, Any]:
         "pipeline_tag": "image-classification",
         "tags": ["onnx", "onnxruntime", "image-classification", *paper, "nin-onnx"],
     }
-    if name in HUB:
-        found["datasets"] = [HUB[name]]
+    if hub := _hub(name):
+        found["datasets"] = [hub]
     if card.test:
-        test = str(card.test["name"])
-        interval = f"95 %: {card.test['low']:.2f} to {card.test['high']:.2f}"
         found["metrics"] = ["accuracy"]
-        found["model-index"] = [
-            {
-                "name": card.name,
-                "results": [
-                    {
-                        "task": {"type": "image-classification"},
-                        "dataset": {"type": HUB.get(test, test), "name": test, "split": str(card.test["split"])},
-                        "metrics": [
-                            {
-                                "type": "accuracy",
-                                "name": "accuracy",
-                                "value": round(1 - card.test["errors"] / card.test["images"], 6),
-                            },
-                            {"type": "error", "name": f"test error, % ({interval})", "value": round(card.test["error"], 4)},
-                        ],
-                    }
-                ],
-            }
-        ]
+        found["model-index"] = [{"name": card.name, "results": [_result(card.test)]}]
     return found
+
+
+def _result(test: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an error rate as the hub reads it."""
+    name = str(test["name"])
+    error = f"test error, % (95 %: {test['low']:.2f} to {test['high']:.2f})"
+    return {
+        "task": {"type": "image-classification"},
+        "dataset": {"type": _hub(name) or name, "name": name, "split": str(test["split"])},
+        "metrics": [
+            {"type": "accuracy", "name": "accuracy", "value": round(1 - test["errors"] / test["images"], 6)},
+            {"type": "error", "name": error, "value": round(test["error"], 4)},
+        ],
+    }
+
+
+def _hub(name: str) -> str | None:
+    """Return what the hub calls a data set, if it has it."""
+    return DATASETS[name].hub if name in DATASETS else None
 
 
 def _opening(card: Card) -> str:
@@ -130,74 +117,6 @@ def _interface(card: Card, class_maps: bool) -> str:
         f"## Inputs and outputs\n\n|  | name | type and shape | what |\n| --- | --- | --- | --- |\n{table}{inside}\n\n"
         f"Labels, in the order of the classes:\n\n{fence}text\n{labels}\n{fence}"
     )
-
-
-def _calls(card: Card) -> str:
-    planar = card.input == FLOAT_INPUT
-    sides = [card.channels, card.height, card.width] if planar else [card.height, card.width, card.channels]
-    shape = ", ".join(map(str, (1, *sides)))
-    count = " * ".join(map(str, sides))
-    numpy, javascript, array, cpp = (
-        ("float32", "float32", "Float32Array", "float") if planar else ("uint8", "uint8", "Uint8Array", "uint8_t")
-    )
-    return f"""## How to call it
-
-Python (`pip install 'nin-onnx[cpu,images]'`), images of any size and mode:
-
-```python
-import nin_onnx
-
-prediction = nin_onnx.Classifier("model.onnx")("image.png")
-print(prediction.label, prediction.probability)
-```
-
-Python with ONNX Runtime alone:
-
-```python
-import json
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("model.onnx")
-card = json.loads(session.get_modelmeta().custom_metadata_map["nin_onnx.card"])
-images = np.zeros(({shape}), np.{numpy})
-(probabilities,) = session.run(["probabilities"], {{"images": images}})
-print(card["labels"][probabilities[0].argmax()])
-```
-
-Node (`npm install onnxruntime-node`); in a web page the same with `onnxruntime-web`:
-
-```js
-import * as ort from "onnxruntime-node";
-
-const session = await ort.InferenceSession.create("model.onnx");
-const images = new ort.Tensor("{javascript}", new {array}({count}), [{shape}]);
-const {{ probabilities }} = await session.run({{ images }});
-console.log(probabilities.data.indexOf(Math.max(...probabilities.data)));
-```
-
-C++:
-
-```cpp
-#include <onnxruntime_cxx_api.h>
-#include <algorithm>
-#include <iostream>
-#include <vector>
-
-int main() {{
-  Ort::Env env;
-  Ort::Session session(env, ORT_TSTR("model.onnx"), Ort::SessionOptions{{}});
-  std::vector<{cpp}> pixels({count});
-  const int64_t shape[] = {{{shape}}};
-  const char* in[] = {{"images"}};
-  const char* out[] = {{"probabilities"}};
-  auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-  auto images = Ort::Value::CreateTensor<{cpp}>(memory, pixels.data(), pixels.size(), shape, 4);
-  auto answer = session.Run(Ort::RunOptions{{}}, in, &images, 1, out, 1);
-  const float* p = answer[0].GetTensorData<float>();
-  std::cout << std::max_element(p, p + {len(card.labels)}) - p << std::endl;
-}}
-```"""
 
 
 def _variants(variants: Mapping[str, Card]) -> str:
@@ -250,10 +169,11 @@ def _versions(found: Mapping[str, str]) -> str:
 
 def _limits(card: Card) -> str:
     name = str(card.dataset.get("name", ""))
+    content = DATASETS[name].content if name in DATASETS else None
     lines = [
         f"It answers every image with one of its {len(card.labels)} classes, whatever is on it.",
         "Its probabilities were not calibrated.",
-        f"Its figures hold for images like those of its training{f' ({EXPECTS[name]})' if name in EXPECTS else ''}.",
+        f"Its figures hold for images like those of its training{f' ({content})' if content else ''}.",
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
