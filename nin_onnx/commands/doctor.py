@@ -5,7 +5,6 @@ from dataclasses import asdict
 import click
 
 from nin_onnx.commands.options import json_option, print_json
-from nin_onnx.machine import in_words
 from nin_onnx.printable import printable
 
 __all__ = ["doctor"]
@@ -30,6 +29,7 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
     and of one in 8 bits whether its products could saturate, and whether they do on its golden vectors or on made inputs.
     """
     from nin_onnx import models
+    from nin_onnx.machine import in_words
     from nin_onnx.runtimes.backends import npm
     from nin_onnx.runtimes.diagnosis import diagnose
     from nin_onnx.runtimes.explanations.saturation import saturation_alone
