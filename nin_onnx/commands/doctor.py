@@ -7,7 +7,10 @@ import click
 from nin_onnx.commands.options import json_option, print_json
 from nin_onnx.printable import printable
 
-__all__ = ["doctor"]
+__all__ = ["PACKAGES", "doctor"]
+
+PACKAGES = ("onnxruntime-node", "onnxruntime-web")
+"""Those of `nin_onnx.runtimes.backends.npm`, whose import takes NumPy."""
 
 
 @click.command()
@@ -16,9 +19,8 @@ __all__ = ["doctor"]
     "--install",
     "packages",
     multiple=True,
-    metavar="PACKAGE",
-    help="Install an npm package, onnxruntime-node or onnxruntime-web, into a cache folder first, without its scripts; may be "
-    "repeated. Nothing else is installed.",
+    type=click.Choice(PACKAGES),
+    help="Install this npm package into a cache folder first, without its scripts; may be repeated. Nothing else is installed.",
 )
 @json_option
 def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:

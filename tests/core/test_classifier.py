@@ -199,3 +199,8 @@ def test_the_package_offers_the_classifier_and_no_other_name_by_chance() -> None
 def test_a_name_that_nothing_has_is_an_error_that_lists_what_ships() -> None:
     with pytest.raises(ModelError, match=r"shipped: .*nin-mnist"):
         Classifier("nin-mnits")
+
+
+def test_a_keyword_that_there_is_not_is_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'scal'"):
+        Classifier("nin-mnist", scal=1)  # type: ignore[call-arg]
