@@ -26,7 +26,8 @@ from training import product, seconds  # the benchmark beside this one
 
 from nin_onnx import machine
 from nin_onnx import recipe as recipes
-from nin_onnx.architecture import ARCHITECTURES, multiply_adds
+from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.costs import multiply_adds
 from nin_onnx.export.fp16 import convert_to_fp16
 from nin_onnx.export.int8 import quantize
 from nin_onnx.export.passes import run_passes

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from nin_onnx import machine
 from nin_onnx import recipe as recipes
-from nin_onnx.architecture import ARCHITECTURES, multiply_adds
+from nin_onnx.architecture import ARCHITECTURES
+from nin_onnx.costs import multiply_adds
 from nin_onnx.train import device as devices
 from nin_onnx.train.checkpoint import build_classifier
 from nin_onnx.train.examples import Examples

@@ -7,8 +7,9 @@ from textwrap import fill
 from types import MappingProxyType
 from typing import Any
 
-from nin_onnx.architecture import ARCHITECTURES, multiply_adds, parameters
+from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.card import Card, listed, processor
+from nin_onnx.costs import multiply_adds, parameters
 from nin_onnx.data import DATASETS
 from nin_onnx.export.how_to_call import how_to_call
 from nin_onnx.paper import published
@@ -16,18 +17,6 @@ from nin_onnx.paper import published
 __all__ = ["render"]
 
 YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # which are no text where they stand bare
-
-HUB = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100", "svhn": "ufldl-stanford/svhn"}
-"""How the hub calls the data sets."""
-
-EXPECTS = {
-    "mnist": "light strokes on dark ground, one digit that fills the middle: invert a scan of ink on paper first",
-    "digits": "light strokes on dark ground, one digit that fills the 8 × 8 pixels: invert a scan of ink on paper first",
-    "svhn": "house numbers cut out of photographs, one digit in the middle",
-    "cifar10": "small photographs with one thing in the middle",
-    "cifar100": "small photographs with one thing in the middle",
-}
-"""What the images of a data set have in common."""
 
 OUTPUTS = {
     "logits": ("[batch, classes]", "scores, one for each class"),
@@ -62,32 +51,31 @@ def _front_matter(card: Card) -> dict[str, Any]:
         "pipeline_tag": "image-classification",
         "tags": ["onnx", "onnxruntime", "image-classification", *paper, "nin-onnx"],
     }
-    if name in HUB:
-        found["datasets"] = [HUB[name]]
+    if hub := _hub(name):
+        found["datasets"] = [hub]
     if card.test:
-        test = str(card.test["name"])
-        interval = f"95 %: {card.test['low']:.2f} to {card.test['high']:.2f}"
         found["metrics"] = ["accuracy"]
-        found["model-index"] = [
-            {
-                "name": card.name,
-                "results": [
-                    {
-                        "task": {"type": "image-classification"},
-                        "dataset": {"type": HUB.get(test, test), "name": test, "split": str(card.test["split"])},
-                        "metrics": [
-                            {
-                                "type": "accuracy",
-                                "name": "accuracy",
-                                "value": round(1 - card.test["errors"] / card.test["images"], 6),
-                            },
-                            {"type": "error", "name": f"test error, % ({interval})", "value": round(card.test["error"], 4)},
-                        ],
-                    }
-                ],
-            }
-        ]
+        found["model-index"] = [{"name": card.name, "results": [_result(card.test)]}]
     return found
+
+
+def _result(test: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an error rate as the hub reads it."""
+    name = str(test["name"])
+    error = f"test error, % (95 %: {test['low']:.2f} to {test['high']:.2f})"
+    return {
+        "task": {"type": "image-classification"},
+        "dataset": {"type": _hub(name) or name, "name": name, "split": str(test["split"])},
+        "metrics": [
+            {"type": "accuracy", "name": "accuracy", "value": round(1 - test["errors"] / test["images"], 6)},
+            {"type": "error", "name": error, "value": round(test["error"], 4)},
+        ],
+    }
+
+
+def _hub(name: str) -> str | None:
+    """Return what the hub calls a data set, if it has it."""
+    return DATASETS[name].hub if name in DATASETS else None
 
 
 def _opening(card: Card) -> str:
@@ -181,10 +169,11 @@ def _versions(found: Mapping[str, str]) -> str:
 
 def _limits(card: Card) -> str:
     name = str(card.dataset.get("name", ""))
+    content = DATASETS[name].content if name in DATASETS else None
     lines = [
         f"It answers every image with one of its {len(card.labels)} classes, whatever is on it.",
         "Its probabilities were not calibrated.",
-        f"Its figures hold for images like those of its training{f' ({EXPECTS[name]})' if name in EXPECTS else ''}.",
+        f"Its figures hold for images like those of its training{f' ({content})' if content else ''}.",
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 

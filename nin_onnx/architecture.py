@@ -1,4 +1,4 @@
-"""The networks as tables of rows, and what can be calculated from a table alone.
+"""The networks as tables of rows.
 
 Source: Lin, Chen, Yan, "Network in Network", arXiv:1312.4400 v3, and the layer definitions that the author released
 (mavenlin/cuda-convnet, folder NIN). Every `Conv` and `LocallyConnected` is followed by a ReLU; whether the class maps under
@@ -18,16 +18,11 @@ __all__ = [
     "Dropout",
     "FullyConnected",
     "GlobalAveragePool",
-    "Layer",
     "LocallyConnected",
     "MaxPool",
     "Row",
     "Shape",
     "architecture",
-    "layers",
-    "multiply_adds",
-    "parameters",
-    "receptive_field",
 ]
 
 Shape = tuple[int, int, int]
@@ -181,75 +176,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of that name; raises `UnknownNameError`."""
+    """Return the architecture of that name; raises `UnknownNameError`."""
     if name not in ARCHITECTURES:
         raise UnknownNameError("architecture", name, ARCHITECTURES)
     return ARCHITECTURES[name]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A row in its place: shapes, parameters, multiply-adds per image, and the input pixels that one output sees."""
-
-    row: Row
-    input: Shape
-    output: Shape
-    parameters: int
-    multiply_adds: int
-    receptive_field: int
-
-
-def layers(network: Architecture) -> tuple[Layer, ...]:
-    """Every row of `network` with its shapes and costs.
-
-    Only layers with weights count as multiply-adds. The receptive field is a side length in pixels, as if there were no border.
-    """
-    found: list[Layer] = []
-    channels, height, width = network.input
-    field, step = 1, 1  # side of the field, and pixels between the fields of neighbors
-    for row in network.rows:
-        before = (channels, height, width)
-        weights = operations = 0
-        match row:
-            case Conv():
-                height, width = (side + 2 * row.padding - row.kernel + 1 for side in (height, width))
-                weights = row.channels * (channels * row.kernel**2 + 1)
-                operations = row.channels * channels * row.kernel**2 * height * width
-                channels = row.channels
-                field += (row.kernel - 1) * step
-            case LocallyConnected():
-                weights = row.channels * height * width * (channels * row.kernel**2 + 1)
-                operations = row.channels * channels * row.kernel**2 * height * width
-                channels = row.channels
-                field += (row.kernel - 1) * step
-            case MaxPool():
-                height, width = (-((row.kernel - side) // row.stride) + 1 for side in (height, width))
-                field += (row.kernel - 1) * step
-                step *= row.stride
-            case GlobalAveragePool():
-                field += (max(height, width) - 1) * step
-                height = width = 1
-            case FullyConnected():
-                weights = row.units * (channels * height * width + 1)
-                operations = row.units * channels * height * width
-                field += (max(height, width) - 1) * step
-                channels, height, width = row.units, 1, 1
-            case Dropout():
-                pass
-        found.append(Layer(row, before, (channels, height, width), weights, operations, field))
-    return tuple(found)
-
-
-def parameters(network: Architecture) -> int:
-    """Trainable numbers: weights and biases."""
-    return sum(layer.parameters for layer in layers(network))
-
-
-def multiply_adds(network: Architecture) -> int:
-    """Multiply-adds for one image."""
-    return sum(layer.multiply_adds for layer in layers(network))
-
-
-def receptive_field(network: Architecture) -> int:
-    """Side, in pixels, of the square of the input that one position of the last maps sees."""
-    return next(layer for layer in layers(network) if layer.row == network.maps).receptive_field

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args
 
 from nin_onnx.errors import ModelError
-from nin_onnx.images import Fit
+from nin_onnx.fit import Fit
 from nin_onnx.machine import in_words
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ KINDS = (
 )
 """What JSON holds for a fact; text for the others."""
 OPTIONAL = ("experiment", "source", "calibration", "comparison", "license", "test")
-"""RuntimeInfo that may be null."""
+"""Facts that may be null."""
 OF_DATA = (
     dict.fromkeys(("name", "split", "provenance", "fingerprint"), (str,))
     | dict.fromkeys(("images", "errors"), (int,))
@@ -30,7 +30,7 @@ OF_DATA = (
 )
 """What JSON holds for the facts of a data set."""
 TESTED = ("name", "split", "provenance", "images", "errors", "error", "low", "high")
-"""RuntimeInfo of the test data, none of which may be absent."""
+"""Facts of the test data, none of which may be absent."""
 
 RENAMED = {"licence": "license"}
 """Keys that cards had before."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, get_args
+from typing import Any, TypedDict, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,23 @@ from numpy.typing import NDArray
 from nin_onnx import models
 from nin_onnx.card import CARD_KEY, Card
 from nin_onnx.errors import ImageError, MissingExtraError, ModelError, UnknownNameError
-from nin_onnx.images import Fit, ImageLike, as_pixels
+from nin_onnx.fit import Fit
+from nin_onnx.images import ImageLike, as_pixels
 from nin_onnx.session import Provider, open_session, read_signature
 
-__all__ = ["Classifier", "Prediction"]
+__all__ = ["Classifier", "Prediction", "Scaling"]
 
 BATCH = 32  # images that are run at once where the graph leaves that free: more gain little, and take their memory
 
 Numbers = float | Sequence[float]
+
+
+class Scaling(TypedDict, total=False):
+    """The numbers that a model takes for pixels: (pixel · `scale` - `mean`) / `std`, each one, or one for each channel."""
+
+    scale: Numbers | None
+    mean: Numbers | None
+    std: Numbers | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +66,8 @@ class Classifier:
     """An ONNX image classifier, ready to answer; threads may share it.
 
     `model` is a shipped name, an .onnx file, its folder or a run. A model with a card needs nothing else. Of one from
-    elsewhere the caller says what its file does not: the `labels` (else the numbers of its classes); and where it takes
-    floating point numbers, which: (pixel · `scale` - `mean`) / `std`, each one number, or one for each channel. `size` is the
+    elsewhere the caller says what its file does not: the `labels` (else the numbers of its classes); and if it takes
+    floating point numbers, which: `scale`, `mean` and `std`, as `Scaling` has them. `size` is the
     (height, width) of a graph that leaves them free, `fit` how an image comes to it: stretched, or cropped. `providers` are
     ONNX Runtime's; `threads` is how many it computes with, by default as many as there are cores.
     """
@@ -68,13 +77,11 @@ class Classifier:
         model: str | os.PathLike[str],
         *,
         labels: Sequence[str] | None = None,
-        scale: Numbers | None = None,
-        mean: Numbers | None = None,
-        std: Numbers | None = None,
         size: tuple[int, int] | None = None,
         fit: Fit | None = None,
         providers: Sequence[Provider] = ("CPUExecutionProvider",),
         threads: int | None = None,
+        **scaling: Unpack[Scaling],
     ) -> None:
         self.path = models.find(os.fspath(model))
         self._session = open_session(str(self.path), providers, threads)
@@ -87,9 +94,7 @@ class Classifier:
         self.fit: Fit = fit or (self.card.fit if self.card else "stretch")
         if self.fit not in get_args(Fit):
             raise UnknownNameError("fit", self.fit, get_args(Fit))
-        self._check_given(scale, mean, std)
-        self._scale, self._std = self._per_channel("scale", scale, 1), self._per_channel("std", std, 1)
-        self._mean = self._per_channel("mean", mean, 0)
+        self._scale, self._mean, self._std = self._find_scaling(**scaling)
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -171,16 +176,19 @@ class Classifier:
             raise ModelError(f"'{self.path}' takes images of {height} × {width}, not of {given[0]} × {given[1]}: leave size out")
         return height, width
 
-    def _check_given(self, *numbers: Any) -> None:
-        """Raise `ModelError` where numbers (scale, mean, std) are lacking, or are in the graph already."""
+    def _find_scaling(
+        self, scale: Numbers | None = None, mean: Numbers | None = None, std: Numbers | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return scale, mean and std; raises `ModelError` if they are lacking, or are in the graph already."""
         raw = self.card is not None or self._signature.dtype is np.uint8
-        if raw and any(number is not None for number in numbers):
+        if raw and any(number is not None for number in (scale, mean, std)):
             raise ModelError(f"'{self.path}' takes raw pixels, its preprocessing is inside: leave scale, mean and std out")
-        if not raw and numbers[0] is None:
+        if not raw and scale is None:
             raise ModelError(
                 f"'{self.path}' takes floating point numbers, and does not say how pixels become such: give scale, and mean and "
                 "std where it was trained with them (scale=1/255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))"
             )
+        return self._per_channel("scale", scale, 1), self._per_channel("mean", mean, 0), self._per_channel("std", std, 1)
 
     def _per_channel(self, name: str, given: Numbers | None, default: float) -> NDArray[np.float32]:
         array = np.asarray(default if given is None else given, np.float32)

@@ -3,38 +3,63 @@
 import io
 import signal
 import sys
-import traceback
 import warnings
-from types import FrameType
+from collections.abc import Mapping
+from importlib import import_module
+from types import FrameType, MappingProxyType
 from typing import Any, NoReturn
 
 import click
 
 from nin_onnx import __version__
-from nin_onnx.commands.data import data
-from nin_onnx.commands.doctor import doctor
-from nin_onnx.commands.evaluate import evaluate
-from nin_onnx.commands.export import export
-from nin_onnx.commands.models import models
-from nin_onnx.commands.plot import plot
-from nin_onnx.commands.predict import predict
-from nin_onnx.commands.recipes import recipes
-from nin_onnx.commands.reproduce import reproduce
-from nin_onnx.commands.results import results
-from nin_onnx.commands.show import show
-from nin_onnx.commands.train import train
-from nin_onnx.data import UnofficialDataWarning
-from nin_onnx.errors import Interrupted, NinOnnxError
+from nin_onnx.errors import Interrupted, NinOnnxError, UnofficialDataWarning
 from nin_onnx.printable import printable
 
-__all__ = ["COMMANDS", "cli", "main"]
+__all__ = ["COMMANDS", "cli", "command", "main"]
 
-COMMANDS = (train, plot, export, evaluate, predict, show, models, recipes, results, reproduce, data, doctor)
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "train": ("nin_onnx.commands.train:train", "Train a recipe into a run folder."),
+        "plot": ("nin_onnx.commands.plot:plot", "Draw runs, beside the paper's Figure 3."),
+        "export": ("nin_onnx.commands.export:export", "Export a run as one ONNX file that takes raw pixels."),
+        "eval": ("nin_onnx.commands.evaluate:evaluate", "Judge a model on every runtime that is installed."),
+        "predict": ("nin_onnx.commands.predict:predict", "Label images, and draw where in them the classes were seen."),
+        "show": ("nin_onnx.commands.show:show", "Show a model's card and its layers."),
+        "models": ("nin_onnx.commands.models:models", "List the models that ship: error, size, input, license."),
+        "recipes": ("nin_onnx.commands.recipes:recipes", "List the recipes: the paper's figure, ours, the cost."),
+        "results": ("nin_onnx.commands.results:results", "Print the ledger: the paper's figures, and ours."),
+        "reproduce": ("nin_onnx.commands.reproduce:reproduce", "Run what the ledger lacks, unattended."),
+        "data": ("nin_onnx.commands.data:data", "Download and check data sets."),
+        "doctor": ("nin_onnx.commands.doctor:doctor", "Show which runtimes can run here, and what the others lack."),
+    }
+)
+"""Name -> module:function, which is imported when the command is called, and what the list of commands says of it."""
 LONGEST = 2_000
 """Characters of an error: what it quotes of a broken file may have no end."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def command(name: str) -> click.Command:
+    """Import the command `name`, a key of `COMMANDS`, and return it."""
+    module, _, function = COMMANDS[name][0].partition(":")
+    loaded = getattr(import_module(module), function)
+    assert isinstance(loaded, click.Command)
+    return loaded
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the name of the command that `args` begin with, the command, and the other arguments."""
+        name, listed, others = super().resolve_command(ctx, args)
+        return name, command(name) if name else listed, others
+
+
+@click.group(
+    cls=LazyGroup,
+    commands=[click.Command(name, short_help=line) for name, (_, line) in COMMANDS.items()],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="nin-onnx")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show where an error came from.")
 def cli() -> None:
@@ -48,10 +73,6 @@ def cli() -> None:
     Exit status: 0 all that was asked for passed; 1 a check failed, or a runtime crashed or timed out; 2 wrong usage, or
     nothing could run; 130 interrupted.
     """
-
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -73,7 +94,7 @@ def _run() -> int:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # it is right anywhere: one adds it at the end
     try:
         with warnings.catch_warnings():
-            if not debug:  # warnings of other packages tell a user nothing
+            if not debug:  # warnings of other packages say nothing to a user
                 warnings.simplefilter("ignore")
             warnings.simplefilter("always", UnofficialDataWarning)
             warnings.showwarning = _show_warning
@@ -97,6 +118,8 @@ def _run() -> int:
 
 def _fail(message: str, status: int, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exc()
     line = " ".join(printable(message, " ").split())
     click.echo(f"{click.style('error:', fg='red')} {line if len(line) <= LONGEST else line[:LONGEST] + ' …'}", err=True)

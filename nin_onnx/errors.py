@@ -13,10 +13,11 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 └── CheckFailedError      exit status 1: something ran, and its result is wrong
     ├── TrainingError     a training collapsed or its loss became NaN
     └── ExportError       the exported graph does not give the network's answers
+
+UnofficialDataWarning     a data set's files are sound, but not the official release's
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib.util import find_spec
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RunError",
     "TrainingError",
     "UnknownNameError",
+    "UnofficialDataWarning",
     "require",
 ]
 
@@ -47,6 +49,8 @@ class UnknownNameError(NinOnnxError):
     """A name that is not in the list of known ones."""
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches
+
         names = sorted(known)
         near = get_close_matches(given, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
@@ -106,6 +110,10 @@ class TrainingError(CheckFailedError):
 
 class ExportError(CheckFailedError):
     """The exported graph does not give the network's answers."""
+
+
+class UnofficialDataWarning(UserWarning):
+    """A data set's files are sound, but they are not the official release's."""
 
 
 def require(purpose: str, extra: str, *packages: str) -> None:

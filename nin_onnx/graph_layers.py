@@ -36,7 +36,7 @@ class GraphLayer:
 
 
 def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None) -> list[GraphLayer]:
-    """The layers of `model` in its own order; `size` is of the input's dimensions that the graph leaves free, by number.
+    """Return the layers of `model` in its own order; `size` is of the input's dimensions that the graph leaves free, by number.
 
     A weight that several layers share counts where it is used first.
     """
@@ -60,18 +60,11 @@ def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None
             continue
         own = {name for name in inputs[: WITH_PARAMETERS.get(node.op_type, 0)] if name in constants} - counted
         counted |= own
-        weights = sum(constants[name] for name in own)
-        weights *= node.op_type != "Add" or weights > 1  # a single number that is added is no bias
+        weights = _parameters(node, [constants[name] for name in own])
         shape = shapes.get(output, ())[1:]
         moving = [name for name in inputs if name not in constants]
-        if (
-            found
-            and not weights
-            and moving == [behind]
-            and shape == found[-1].output
-            and node.op_type not in (*PRODUCTS, *SHAPING)
-        ):
-            last = found[-1]
+        last = found[-1] if found and moving == [behind] else None
+        if last and not weights and shape == last.output and node.op_type not in (*PRODUCTS, *SHAPING):
             found[-1] = replace(last, operators=(*last.operators, _describe(node)))
         else:
             operations = _multiply_adds(node, [shapes.get(name, ()) for name in node.input], shapes.get(output, ()))
@@ -79,6 +72,12 @@ def graph_layers(model: "onnx.ModelProto", size: Mapping[int, int] | None = None
             found.append(GraphLayer(node.name or output, (_describe(node, shapes),), shape, weights, each))
         behind = output
     return found
+
+
+def _parameters(node: "onnx.NodeProto", sizes: Iterable[int]) -> int:
+    """Return how many parameters the constants of these sizes are; a single number that is added is not a bias."""
+    count = sum(sizes)
+    return 0 if node.op_type == "Add" and count == 1 else count
 
 
 def _batch(model: "onnx.ModelProto") -> int:

@@ -4,17 +4,17 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_onnx.fit import Fit
+
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "Fit", "ImageLike", "as_pixels", "read_image"]
-
-Fit = Literal["stretch", "crop"]
+__all__ = ["FORMATS", "ImageLike", "as_pixels", "read_image"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Image.Image"
 """A file's path; a Pillow image; or uint8 [height, width] or [height, width, channels]: gray, gray and alpha, RGB or RGBA."""

@@ -7,12 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PUBLISHED", "TEST_IMAGES", "TRAIN_IMAGES", "Figure3", "Published", "figure3", "published"]
-
-TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032}
-"""Size of each official test set."""
-TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "svhn": 598_388}
-"""Images that the paper trains on."""
+__all__ = ["PUBLISHED", "Figure3", "Published", "figure3", "published"]
 
 
 @dataclass(frozen=True)

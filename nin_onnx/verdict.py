@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from nin_onnx.paper import TEST_IMAGES, Published
+from nin_onnx.data import DATASETS
+from nin_onnx.paper import Published
 from nin_onnx.statistics import binomial_test, wilson_interval
 
 __all__ = ["Accuracy", "Verdict", "judge", "measure"]
@@ -57,7 +58,7 @@ def judge(errors: int | Fraction, images: int, dataset: Mapping[str, Any], figur
         return None
     if dataset["split"] != "test":
         return Verdict("not judged", f"the {dataset['split']} split")
-    whole = TEST_IMAGES[figure.dataset]
+    whole = DATASETS[figure.dataset].test_images
     if images != whole:
         return Verdict("not judged", f"{images:,} of {whole:,}")
     copy = None if dataset["provenance"] == "official" else dataset["provenance"]

@@ -15,8 +15,8 @@ from nin_onnx.architecture import (
     LocallyConnected,
     MaxPool,
     Shape,
-    layers,
 )
+from nin_onnx.costs import layers
 from nin_onnx.train.dropout import SeededDropout
 from nin_onnx.train.locally_connected import LocallyConnected2d
 from nin_onnx.train.preprocessing import Preprocessing

@@ -12,7 +12,7 @@ from nin_onnx.errors import AbsentDataError, MissingExtraError, UnknownNameError
 __all__ = ["data"]
 
 
-@click.command(short_help="Download and check data sets.")
+@click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @data_dir_option
 @json_option

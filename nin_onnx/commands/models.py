@@ -31,7 +31,7 @@ class ModelRow:
     """Other forms of the graph, each in a folder of that name beside it."""
 
 
-@click.command(short_help="List the models that ship: error, size, input, license.")
+@click.command()
 @json_option
 def models(as_json: bool) -> None:
     """List the models that ship with nin-onnx; their names, or name/variant, go wherever a MODEL is asked for.
@@ -42,7 +42,7 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json({"models": [asdict(row) for row in rows]})
         return
-    head = ("model", "error %", "95 %", "of", "MB", "input", "classes", "license", "variants")
+    head = ("model", "error %", "95 % CI", "of", "MB", "input", "classes", "license", "variants")
     click.echo(columns([head, *map(_cells, rows)]))
 
 

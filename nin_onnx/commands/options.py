@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-__all__ = ["FiniteRange", "columns", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
+__all__ = ["SCHEMA", "FiniteRange", "columns", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
+
+SCHEMA = 2
+"""What `schema`, the first key of every `--json` output, is now.
+
+It is raised if a key is renamed or removed, or if its value changes its type or its meaning. A new key does not raise it.
+"""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 data_dir_option = click.option(
@@ -21,7 +27,7 @@ device_option = click.option(
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="auto: CUDA where there is one.",
+    help="auto: CUDA if there is any.",
 )
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's key: train.epochs=40."
@@ -39,12 +45,12 @@ class FiniteRange(click.FloatRange):
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print `value` as JSON on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print `value` as JSON on stdout, its first key `schema`."""
+    click.echo(json.dumps({"schema": SCHEMA, **value}, indent=2, ensure_ascii=False, default=str))
 
 
 def columns(rows: Sequence[Sequence[str]], left: int | None = None) -> str:
-    """A line for each of `rows`, the first `left` cells (all, where it is not given) aligned to the left, others to the right."""
+    """Return a line for each of `rows`: the first `left` cells (all if it is not given) aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = ["<"] * len(widths[:left]) + [">"] * len(widths)
     lines = ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=False)) for row in rows]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 
-@click.command(short_help="Draw runs, beside the paper's Figure 3.")
+@click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A .png, .svg or .pdf.  [default: RUN/curves.png; of several: curves.png]"

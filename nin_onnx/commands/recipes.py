@@ -21,11 +21,11 @@ class RecipeRow:
     epochs: int
     at_most: bool
     """Whether the training may end sooner, by the paper's rule."""
-    petaflop: float | None
+    petaflop: float
     """10¹⁵ operations of the whole training: forward and backward, two for each multiply-add."""
 
 
-@click.command(short_help="List the recipes: the paper's figure, ours, the cost.")
+@click.command()
 @json_option
 def recipes(as_json: bool) -> None:
     """List the recipes that come with nin-onnx: the paper's test error, what was measured here, and what it costs.
@@ -42,14 +42,14 @@ def recipes(as_json: bool) -> None:
 
 
 def _row(name: str) -> RecipeRow:
-    from nin_onnx.architecture import multiply_adds
-    from nin_onnx.paper import TRAIN_IMAGES, published
+    from nin_onnx.costs import multiply_adds
+    from nin_onnx.data import DATASETS
+    from nin_onnx.paper import published
     from nin_onnx.recipe import load, promise
 
     recipe, measured = load(name), promise(name)
     figure = published(recipe.experiment) if recipe.experiment else None
-    images = TRAIN_IMAGES.get(recipe.dataset)
-    work = 6 * multiply_adds(recipe.table()) * images * recipe.train.epochs / 1e15 if images else None
+    images = DATASETS[recipe.dataset].train_images  # no recipe that ships is of a user's folder
     return RecipeRow(
         name,
         figure.error if figure else None,
@@ -58,7 +58,7 @@ def _row(name: str) -> RecipeRow:
         measured.cost if measured else None,
         recipe.train.epochs,
         recipe.schedule.kind == "plateau",
-        work,
+        6 * multiply_adds(recipe.table()) * images * recipe.train.epochs / 1e15,
     )
 
 
@@ -70,5 +70,5 @@ def _cells(row: RecipeRow) -> tuple[str, ...]:
         row.measured or "not run",
         row.cost or "",
         f"{'≤ ' if row.at_most else ''}{row.epochs}",
-        f"{row.petaflop:.1f}" if row.petaflop is not None else "",
+        f"{row.petaflop:.1f}" if row.petaflop >= 0.05 else "< 0.1",
     )

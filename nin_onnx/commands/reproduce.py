@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ TRIES = 4
 """Seeds for a run whose trainings collapse: if so many do, the recipe is at fault."""
 
 
-@click.command(short_help="Run what the ledger lacks, unattended.")
+@click.command()
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 @click.option(
     "--out",
@@ -42,12 +43,10 @@ TRIES = 4
     "--time-limit",
     type=FiniteRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="Stop then, with everything saved; the last step, its save and a test may take some seconds more.",
+    help="Stop after this many minutes and save; the last step, its save and a test may take some seconds more.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Train N at a time.")
-@click.option(
-    "--retry-dead", is_flag=True, help="Replace a seed whose training collapses by the next one, up to 4 seeds for a run."
-)
+@click.option("--retry-dead", is_flag=True, help="If a training collapses (dead ReLUs), try the next seed, up to 4 for a run.")
 @click.option("--status", is_flag=True, help="Print which runs in --out are done, running, dead and left instead; at any time.")
 @set_option
 @device_option
@@ -84,10 +83,7 @@ def reproduce(
     deadline = time.monotonic() + 60 * time_limit if time_limit else math.inf
     if process_group.launched():
         raise click.UsageError("reproduce starts its own processes; on several GPUs start it on each, with recipes of its own")
-
-    def echo(line: str) -> None:
-        click.echo(line, err=as_json)
-
+    echo = partial(click.echo, err=as_json)
     tasks, used = _owed(recipes, seeds, overrides)
     tries = TRIES if retry_dead else 1
     options = reproduction.Options(jobs, tries, used, export=_can_export(echo), on=device, data_dir=data_dir)
@@ -105,9 +101,10 @@ def _can_export(echo: Callable[[str], None]) -> bool:
 
 
 def _owed(recipes: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...]) -> "tuple[list[Task], set[tuple[str, int]]]":
-    """Return what the ledger lacks, and the seeds that it has or knows to be dead; to one that is overridden it says nothing."""
+    """Return what the ledger lacks, and the seeds that ran or collapsed; with `overrides` the ledger says nothing."""
     from nin_onnx import recipe as known
     from nin_onnx.results import collapses, ledger
+    from nin_onnx.results.missing import missing, used
     from nin_onnx.train.task import Task
 
     for name in recipes:
@@ -115,8 +112,8 @@ def _owed(recipes: tuple[str, ...], seeds: int | None, overrides: tuple[str, ...
             raise UnknownNameError("recipe", name, known.shipped())
     is_read = LEDGER.is_dir() and not overrides
     there, dead = (ledger.read(LEDGER), collapses.read(LEDGER)) if is_read else ([], [])
-    tasks = [Task(known.load(run.recipe, overrides), run.seed) for run in ledger.missing(there, recipes, seeds, dead)]
-    return tasks, ledger.used(there, dead)
+    tasks = [Task(known.load(run.recipe, overrides), run.seed) for run in missing(there, recipes, seeds, dead)]
+    return tasks, used(there, dead)
 
 
 def _show(out: Path, as_json: bool) -> None:
@@ -134,7 +131,7 @@ def _show(out: Path, as_json: bool) -> None:
 
 
 def _conclude(done: "Reproduction", out: Path, as_json: bool) -> None:
-    """Tell how far it came; what failed or was stopped becomes the exit status."""
+    """Print how far it came; what failed or was stopped becomes the exit status."""
     if as_json:
         print_json({"folder": str(out), **vars(done)})
     else:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_onnx.commands.options import json_option, print_json
-from nin_onnx.errors import require
 
 if TYPE_CHECKING:
     from nin_onnx.results.collapses import Collapse
     from nin_onnx.results.curves import Comparison
-    from nin_onnx.results.ledger import Entry, FigureRow, Missing, RecipeOutcome
+    from nin_onnx.results.ledger import Entry, FigureRow, RecipeOutcome
+    from nin_onnx.results.missing import Missing
 
 __all__ = ["results"]
 
@@ -24,7 +24,7 @@ RUNS = (
     "run",
     "seed",
     "settings that differ (recipe now)",
-    "test error, % [95 %]",
+    "test error, % [95 % CI]",
     "verdict",
     "epochs",
     "minutes",
@@ -34,67 +34,75 @@ RUNS = (
     "data",
     "commit",
 )
-DEAD = ("died", "seed", "settings that differ (recipe now)", "step", "what was seen", "hardware", "versions", "commit")
+COLLAPSED = (
+    "collapsed (dead ReLUs)",
+    "seed",
+    "settings that differ (recipe now)",
+    "step",
+    "what was seen",
+    "hardware",
+    "versions",
+    "commit",
+)
 CLOSE = 3.0
 """Points: as near as the digitized Figure 3 and the noise of a single run allow to be asked for."""
 
 
-@click.command(short_help="Print the ledger: the paper's figures, and ours.")
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
 @click.option(
     "--runs",
     "only_runs",
     is_flag=True,
-    help="Print every run instead, with its settings, data, machine and versions; and which trainings collapsed.",
+    help="Print every run instead, with its settings, data, machine and versions; and which trainings collapsed (dead ReLUs).",
 )
 @click.option("--missing", "only_missing", is_flag=True, help="Print what was not run yet instead, the most valuable first.")
 @json_option
 def results(folder: Path, only_runs: bool, only_missing: bool, as_json: bool) -> None:
-    """Print what the finished runs, whose summary.json lies in FOLDER (by default: results), say of the paper's figures.
+    """Compare finished runs (summary.json files in FOLDER, by default results) with the paper's results.
 
     Three tables, as Markdown: every figure that the paper gives for its networks, and ours; how near the test error comes
     to Figure 3, if it was counted after each epoch; and how near the training error does. Only runs with the settings that
     the recipe has now count for a figure, several as mean ± standard deviation. Seeds whose training collapsed, described in
     FOLDER/dead, are not missing.
     """
-    require("the ledger", "train", "torch")  # which checks the settings of recipes
     from nin_onnx.results import collapses, ledger
+    from nin_onnx.results.missing import missing
 
     if only_runs and only_missing:
         raise click.UsageError("--runs and --missing print different tables: give one of them")
-    entries, dead = ledger.read(folder), collapses.read(folder)
+    entries, collapsed = ledger.read(folder), collapses.read(folder)
     if only_missing:
-        lacking = ledger.missing(entries, collapses=dead)
-        if as_json:
-            print_json({"missing": [{**asdict(run), "command": run.command} for run in lacking]})
-        else:
-            click.echo("\n".join(map(_lacking, lacking)) or "nothing is missing")
-            if lacking:
-                click.echo("all of them, in this order: nin-onnx reproduce")
-        return
-    if only_runs and not as_json:  # as JSON they are told with the figures
-        tables = [_table(RUNS, map(_run, entries))]
-        if dead:
-            tables.append(_table(DEAD, map(_collapse, dead)))
-        click.echo("\n\n".join(tables))
-        return
-    figures, figure3, training = ledger.rows(entries), ledger.compare_figure3(entries), ledger.compare_training(entries)
+        _print_missing(missing(entries, collapses=collapsed), as_json)
+    elif as_json:  # with the figures and every run
+        print_json(_all(entries, collapsed))
+    elif only_runs:
+        _print_tables((RUNS, map(_run, entries)), (COLLAPSED, map(_collapse, collapsed)))
+    else:
+        figures, figure3, training = ledger.rows(entries), ledger.compare_figure3(entries), ledger.compare_training(entries)
+        _print_tables((FIGURES, map(_figure, figures)), (FIGURE3, map(_near, figure3)), (TRAINING, map(_trained, training)))
+
+
+def _print_missing(lacking: "Sequence[Missing]", as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "figures": [_plain(row) for row in figures],
-                "figure3": [asdict(comparison) for comparison in (*figure3, *training)],
-                "runs": [{**entry.summary, "changes": entry.changes, "counts": entry.counts} for entry in entries],
-                "dead": [{**collapse.summary, "changes": ledger.changes(collapse.summary)} for collapse in dead],
-            }
-        )
+        print_json({"missing": [{**asdict(run), "command": run.command} for run in lacking]})
         return
-    tables = [_table(FIGURES, map(_figure, figures))]
-    if figure3:
-        tables.append(_table(FIGURE3, map(_near, figure3)))
-    if training:
-        tables.append(_table(TRAINING, map(_trained, training)))
-    click.echo("\n\n".join(tables))
+    click.echo("\n".join(map(_lacking, lacking)) or "nothing is missing")
+    if lacking:
+        click.echo("all of them, in this order: nin-onnx reproduce")
+
+
+def _all(entries: "Sequence[Entry]", collapsed: "Sequence[Collapse]") -> dict[str, Any]:
+    """Return everything that the ledger says, for JSON."""
+    from nin_onnx.results import ledger
+
+    compared = (*ledger.compare_figure3(entries), *ledger.compare_training(entries))
+    return {
+        "figures": [_plain(row) for row in ledger.rows(entries)],
+        "figure3": [asdict(comparison) for comparison in compared],
+        "runs": [{**entry.summary, "changes": entry.changes, "counts": entry.counts} for entry in entries],
+        "dead": [{**collapse.summary, "changes": ledger.changes(collapse.summary)} for collapse in collapsed],
+    }
 
 
 def _lacking(run: "Missing") -> str:
@@ -103,8 +111,14 @@ def _lacking(run: "Missing") -> str:
     return f"{place:<8} {error:>8}  {run.command}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+def _print_tables(*tables: tuple[Sequence[str], Iterable[Sequence[str]]]) -> None:
+    """Print tables, each a head and its rows, as Markdown; but for the first, only those that have rows."""
+    printed = []
+    for number, (head, rows) in enumerate(tables):
+        lines = [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
+        if number == 0 or len(lines) > 2:
+            printed.append("\n".join(lines))
+    click.echo("\n\n".join(printed))
 
 
 def _figure(row: "FigureRow") -> tuple[str, ...]:
@@ -114,7 +128,7 @@ def _figure(row: "FigureRow") -> tuple[str, ...]:
 
 
 def _outcome(outcome: "RecipeOutcome | None") -> tuple[str, str, str]:
-    """Error, verdict, cost; empty where there is no recipe to run."""
+    """Return error, verdict and cost; empty if there is no recipe to run."""
     if outcome is None:
         return "", "", ""
     if outcome.mean is None:
@@ -202,7 +216,7 @@ def _versions(summary: Mapping[str, Any]) -> str:
 
 
 def _plain(row: "FigureRow") -> dict[str, Any]:
-    """A row for JSON; a run by its recipe and seed, since the runs themselves are listed beside it."""
+    """Return a row for JSON; a run by its recipe and seed, since the runs themselves are listed beside it."""
     plain: dict[str, Any] = {"published": asdict(row.published)}
     for protocol, outcome in (("paper", row.paper), ("modern", row.modern)):
         plain[protocol] = outcome and {

@@ -12,7 +12,7 @@ from nin_onnx.data.dataset import Dataset, Split
 from nin_onnx.data.files import broken, checksum, locate, read
 from nin_onnx.data.remote import RemoteFile, fetch, unpack
 
-__all__ = ["CIFAR10", "CIFAR100", "Batch", "Release", "download", "load", "parse_records"]
+__all__ = ["CIFAR10", "CIFAR100", "Batch", "Release", "parse_records"]
 
 CHANNELS, SIDE = 3, 32
 
@@ -45,6 +45,33 @@ class Release:
     def record(self) -> int:
         """Bytes of one image with its labels."""
         return self.label_bytes + CHANNELS * SIDE * SIDE
+
+    def load(self, split: Split, folder: Path) -> Dataset:
+        """Read one split of this release from the data folder; raises `DataError` for a file that is absent or broken."""
+        home = folder / self.folder
+        classes = parse_classes(self, read(self.name, home / self.classes_file), home / self.classes_file)
+        official = classes == self.classes
+        planes, labels = [], []
+        for batch in self.batches[split]:
+            content = read(self.name, home / batch.name)
+            batch_planes, batch_labels = parse_records(self, batch.records, content, home / batch.name)
+            planes.append(batch_planes)
+            labels.append(batch_labels)
+            official &= checksum(content, "sha1") == batch.sha1
+        images = np.empty((sum(map(len, labels)), SIDE, SIDE, CHANNELS), np.uint8)
+        for channel in range(CHANNELS):  # [N, C, H, W] -> [N, H, W, C], one copy: a transposition takes eight times as long
+            np.concatenate([batch[:, channel] for batch in planes], out=images[..., channel])
+        return Dataset(self.name, split, images, np.concatenate(labels).astype(np.int64), classes, official)
+
+    def download(self, folder: Path) -> Path:
+        """Download what is not in the data folder yet, and return the folder with the files; raises `DataError`."""
+        home = folder / self.folder
+        names = [self.classes_file, *(batch.name for split in self.batches.values() for batch in split)]
+        if not all(locate(home / name) for name in names):
+            archive = fetch(self.archive, home)
+            unpack(archive, [f"{self.folder}/{name}" for name in names], home)
+            archive.unlink(missing_ok=True)
+        return home
 
 
 CIFAR10 = Release(
@@ -97,24 +124,6 @@ CIFAR100 = Release(
 )
 
 
-def load(release: Release, split: Split, folder: Path) -> Dataset:
-    """Read one split of `release` from the data folder; raises `DataError` for a file that is absent or broken."""
-    home = folder / release.folder
-    classes = parse_classes(release, read(release.name, home / release.classes_file), home / release.classes_file)
-    official = classes == release.classes
-    planes, labels = [], []
-    for batch in release.batches[split]:
-        content = read(release.name, home / batch.name)
-        batch_planes, batch_labels = parse_records(release, batch.records, content, home / batch.name)
-        planes.append(batch_planes)
-        labels.append(batch_labels)
-        official &= checksum(content, "sha1") == batch.sha1
-    images = np.empty((sum(map(len, labels)), SIDE, SIDE, CHANNELS), np.uint8)
-    for channel in range(CHANNELS):  # [N, C, H, W] -> [N, H, W, C], one copy: a transposition takes eight times as long
-        np.concatenate([batch[:, channel] for batch in planes], out=images[..., channel])
-    return Dataset(release.name, split, images, np.concatenate(labels).astype(np.int64), classes, official)
-
-
 def parse_classes(release: Release, content: bytes, path: Path) -> tuple[str, ...]:
     """The names in a file of one name on a line, but for blank lines."""
     names = tuple(line.strip() for line in content.decode(errors="replace").splitlines() if line.strip())
@@ -132,14 +141,3 @@ def parse_records(release: Release, records: int, content: bytes, path: Path) ->
     if labels.max() >= len(release.classes):
         raise broken(release.name, path, f"labels 0 to {len(release.classes) - 1}", f"label {labels.max()}")
     return table[:, release.label_bytes :].reshape(-1, CHANNELS, SIDE, SIDE), labels
-
-
-def download(release: Release, folder: Path) -> Path:
-    """Download what is not in the data folder yet, and return the folder with the files; raises `DataError`."""
-    home = folder / release.folder
-    names = [release.classes_file, *(batch.name for split in release.batches.values() for batch in split)]
-    if not all(locate(home / name) for name in names):
-        archive = fetch(release.archive, home)
-        unpack(archive, [f"{release.folder}/{name}" for name in names], home)
-        archive.unlink(missing_ok=True)
-    return home

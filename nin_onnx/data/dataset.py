@@ -3,10 +3,11 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Dataset", "Split"]
 
@@ -19,9 +20,9 @@ class Dataset:
 
     name: str
     split: Split
-    images: NDArray[np.uint8]
+    images: "NDArray[np.uint8]"
     """[N, height, width, channels], raw pixels 0…255."""
-    labels: NDArray[np.int64]
+    labels: "NDArray[np.int64]"
     """[N], each an index into `classes`."""
     classes: tuple[str, ...]
     official: bool
@@ -47,6 +48,8 @@ class Dataset:
 
         How many images are held out is a matter of use, and has no part in it.
         """
+        import numpy as np
+
         digest = hashlib.sha256(repr(self.images.shape).encode())
         digest.update(np.ascontiguousarray(self.images).data)
         digest.update(self.labels.astype("<i8").data)

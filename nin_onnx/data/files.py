@@ -9,10 +9,9 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-from nin_onnx.errors import AbsentDataError, DataError
+from nin_onnx.errors import AbsentDataError, DataError, UnofficialDataWarning
 
 __all__ = [
-    "UnofficialDataWarning",
     "absent",
     "broken",
     "checksum",
@@ -24,18 +23,19 @@ __all__ = [
 ]
 
 
-class UnofficialDataWarning(UserWarning):
-    """A data set's files are sound, but they are not the official release's."""
-
-
 def data_folder(data_dir: Path | None = None) -> Path:
-    """Where the data sets lie: `data_dir`, else the environment variable NIN_ONNX_DATA, else the platform's cache folder."""
+    """Return where the data sets lie: `data_dir`, else what NIN_ONNX_DATA names, else in the platform's cache folder.
+
+    Raises `AbsentDataError` if that cannot be found out.
+    """
     if named := data_dir or os.environ.get("NIN_ONNX_DATA"):
         return Path(named).expanduser()
     try:
         import pooch
     except ImportError as error:
-        raise DataError("the default data folder needs the package 'pooch': pip install pooch, or set NIN_ONNX_DATA") from error
+        raise AbsentDataError(
+            "the default data folder needs the package 'pooch': pip install pooch, or set NIN_ONNX_DATA"
+        ) from error
     return Path(pooch.os_cache("nin-onnx"))
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nin_onnx.data.dataset import Dataset, Split
 from nin_onnx.errors import DataError, MissingExtraError, UnknownNameError
-from nin_onnx.images import Fit, read_image
+from nin_onnx.fit import Fit
+from nin_onnx.images import read_image
 
 __all__ = ["ImageFolder", "draw", "shuffled"]
 

@@ -1,4 +1,4 @@
-"""Brings every operator that multiplies 8-bit numbers to one form: DequantizeLinear on both sides of a float operator.
+"""Bring every operator that multiplies 8-bit numbers to one form: DequantizeLinear on both sides of a float operator.
 
 Rules, `x` and `w` being the two factors:
 
@@ -8,11 +8,11 @@ Rules, `x` and `w` being the two factors:
 4. com.microsoft.DynamicQuantizeMatMul                  DynamicQuantizeLinear(x) first, then as 3
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from nin_onnx.graph import attributes, copied, replace_all, subgraphs
 
 if TYPE_CHECKING:
     import onnx
+
+    Nodes = Generator[onnx.NodeProto, None, str]
 
 __all__ = ["FORMS", "as_qdq", "in_8_bits", "inner_nodes"]
 
@@ -86,7 +88,7 @@ class _Writer:
         self.used |= {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
         self.sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
 
-    def rewritten(self, node: "onnx.NodeProto") -> Iterable["onnx.NodeProto"]:
+    def rewritten(self, node: "onnx.NodeProto") -> Iterator["onnx.NodeProto"]:
         """Yield what stands for `node`: itself, or the nodes of its rule."""
         from onnx import TensorProto, helper
 
@@ -110,26 +112,39 @@ class _Writer:
             yield helper.make_node("DequantizeLinear", [factor, scale, *[zero] * bool(zero)], operands[-1:], axis=along)
         bias = given[form.bias] if form.bias is not None else ""
         if bias and form.integer_bias:
-            product, bias = self.fresh(), self.fresh()
-            yield helper.make_node("Mul", [x_scale, w_scale], [product])
-            if "alpha" in settings:  # QGemm's bias is in the scale of what is multiplied by it
-                product, before = self.fresh(), product
-                yield helper.make_node("Mul", [before, self.number(settings["alpha"])], [product])
-            yield helper.make_node("DequantizeLinear", [given[form.bias or 0], product], [bias], axis=0)
-        result = self.fresh()
-        inside = bool(bias) and form.float_form != "MatMul"
-        yield helper.make_node(
-            form.float_form, [*operands, *[bias] * inside], [result], name=node.name or node.output[0], **settings
-        )
-        if bias and not inside:
-            result, before = self.fresh(), result
-            yield helper.make_node("Add", [before, bias], [result])
+            bias = yield from self.float_bias(bias, [x_scale, w_scale], settings.get("alpha"))
+        result = yield from self.product(node, form, [*operands, *[bias] * bool(bias)], settings)
         scale, zero = (given[at] for at in form.y) if form.y else ("", "")
         if scale:
             yield helper.make_node("QuantizeLinear", [result, scale, *[zero] * bool(zero)], node.output)
         else:
             kind = TensorProto.INT32 if node.op_type.endswith("Integer") else TensorProto.FLOAT
             yield helper.make_node("Cast", [result], node.output, to=kind)
+
+    def float_bias(self, bias: str, scales: list[str], alpha: float | None) -> "Nodes":
+        """Yield what makes an int32 bias, in the scale of the products, a float, and return its name."""
+        from onnx import helper
+
+        product, result = self.fresh(), self.fresh()
+        yield helper.make_node("Mul", scales, [product])
+        if alpha is not None:  # QGemm's bias is in the scale of what is multiplied by it
+            product, before = self.fresh(), product
+            yield helper.make_node("Mul", [before, self.number(alpha)], [product])
+        yield helper.make_node("DequantizeLinear", [bias, product], [result], axis=0)
+        return result
+
+    def product(self, node: "onnx.NodeProto", form: Form, inputs: list[str], settings: Mapping[str, Any]) -> "Nodes":
+        """Yield the float operator on two factors and perhaps a bias, and return the name of its result."""
+        from onnx import helper
+
+        added = inputs[2:] if form.float_form == "MatMul" else []  # which takes no bias
+        result = self.fresh()
+        name = node.name or node.output[0]
+        yield helper.make_node(form.float_form, inputs[: len(inputs) - len(added)], [result], name=name, **settings)
+        if added:
+            result, before = self.fresh(), result
+            yield helper.make_node("Add", [before, *added], [result])
+        return result
 
     def fresh(self) -> str:
         """Return a name that nothing has."""

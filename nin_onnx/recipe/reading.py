@@ -5,17 +5,19 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from nin_onnx import data
 from nin_onnx.architecture import ARCHITECTURES
 from nin_onnx.errors import RecipeError, UnknownNameError
 from nin_onnx.paper import PUBLISHED
 from nin_onnx.recipe.renamed import current, current_key
-from nin_onnx.recipe.settings import FROM_FOLDER, Promise, Recipe
+from nin_onnx.recipe.settings import FROM_FOLDER, PREPROCESSING, Promise, Recipe
 
-__all__ = ["FOLDER", "from_dict", "load", "promise", "read", "shipped", "to_toml"]
+__all__ = ["FOLDER", "from_dict", "load", "load_shipped", "promise", "read", "shipped", "to_toml"]
 
 FOLDER = Path(__file__).parent / "shipped"
 EXPERIMENTS = {row.experiment for row in PUBLISHED if row.experiment}
@@ -53,6 +55,12 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     modified = overrides or (own_file and path.stem in shipped() and loaded != load(path.stem))
     # No figure of a changed recipe goes under the recipe's own name.
     return replace(loaded, name=f"{path.stem}-modified") if modified else loaded
+
+
+@cache
+def load_shipped(name: str) -> Recipe:
+    """Return the shipped recipe `name`, read once."""
+    return load(name)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -163,13 +171,10 @@ def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
 
 
 def _check(recipe: Recipe, source: str) -> None:
-    from nin_onnx.data import DATASETS
-    from nin_onnx.train.preprocessing import STEPS
-
     named: tuple[tuple[str, tuple[str, ...], Collection[str]], ...] = (
         ("architecture", (recipe.network.architecture,), ARCHITECTURES),
-        ("data set", (recipe.dataset,), (*DATASETS, FROM_FOLDER)),
-        ("preprocessing step", recipe.preprocessing, STEPS),
+        ("data set", (recipe.dataset,), (*data.DATASETS, FROM_FOLDER)),
+        ("preprocessing step", recipe.preprocessing, PREPROCESSING),
         ("experiment", (recipe.experiment,) if recipe.experiment is not None else (), EXPERIMENTS),
     )
     for kind, given, known in named:

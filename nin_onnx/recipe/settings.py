@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 from nin_onnx.architecture import Architecture, architecture
-from nin_onnx.images import Fit
+from nin_onnx.fit import Fit
 
 __all__ = [
     "FROM_FOLDER",
+    "PREPROCESSING",
     "AugmentationSettings",
     "FolderSettings",
     "NetworkSettings",
@@ -23,6 +24,8 @@ __all__ = [
 
 FROM_FOLDER = "folder"
 """The data set of a user's own images."""
+PREPROCESSING = ("scale", "standardize", "mean_image", "gcn", "gcn55", "zca", "lcn")
+"""Names of the preprocessing steps; `nin_onnx.train.preprocessing.STEPS` has a module for each."""
 
 
 class Range(NamedTuple):
@@ -164,7 +167,7 @@ class Recipe:
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
     preprocessing: tuple[str, ...] = ("scale", "standardize")
-    """Steps in front of the network, first to last: names of `nin_onnx.train.preprocessing.STEPS`."""
+    """Steps in front of the network, first to last: names in `PREPROCESSING`."""
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     experiment: str | None = None
     """The published figure that the result is measured by."""

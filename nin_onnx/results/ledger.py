@@ -1,58 +1,33 @@
-"""The ledger: what the summaries of finished runs say of the paper's figures, and which runs are still missing."""
+"""The ledger: what the summaries of finished runs say of the paper's figures."""
 
-import itertools
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nin_onnx import recipe
+from nin_onnx.data import DATASETS
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published
+from nin_onnx.paper import PUBLISHED, Published
 from nin_onnx.paper import published as published_figure
 from nin_onnx.results import curves, made_by
-from nin_onnx.results.collapses import Collapse
 from nin_onnx.results.curves import Comparison, Curves
 from nin_onnx.run import Epoch
 from nin_onnx.verdict import Accuracy, Verdict, judge, measure
 
 __all__ = [
-    "ORDER",
     "Entry",
     "FigureRow",
-    "Missing",
     "RecipeOutcome",
     "changes",
     "compare_figure3",
     "compare_training",
-    "missing",
     "read",
     "rows",
-    "used",
 ]
-
-ORDER = (
-    ("mnist-modern", 3),
-    ("cifar10-augmented-modern", 1),
-    ("cifar10-modern", 1),
-    ("cifar100-modern", 1),
-    ("cifar10-augmented", 1),
-    ("cifar10", 1),
-    ("cifar10-no-dropout", 1),
-    ("cifar10-fc-dropout", 1),
-    ("cifar10-fc", 1),
-    ("cnn-gap", 1),
-    ("cnn-fc-dropout", 1),
-    ("cnn-fc", 1),
-    ("mnist", 1),
-    ("cifar100", 1),
-    ("svhn", 1),
-)
-"""The recipes of the paper's experiments, the most valuable result first, and how many seeds each is owed."""
 
 MODIFIED = "-modified"  # what `recipe.load` adds to the name of a shipped recipe that was overridden or edited
 TOLD = {"epochs", "seconds", "images_per_second", "precision", "device", "hardware", "versions", "dataset", "commit"}
@@ -122,25 +97,6 @@ class FigureRow:
     modern: RecipeOutcome | None
 
 
-@dataclass(frozen=True)
-class Missing:
-    """A run that the ledger lacks."""
-
-    recipe: str
-    seed: int
-
-    @property
-    def figure(self) -> Published | None:
-        """What it will be measured by."""
-        experiment = _shipped(self.recipe).experiment
-        return published_figure(experiment) if experiment else None
-
-    @property
-    def command(self) -> str:
-        """What runs it."""
-        return f"nin-onnx train {self.recipe} --seed {self.seed}"
-
-
 def read(folder: Path) -> list[Entry]:
     """The runs whose summaries (`summary.json`, under any name) lie in `folder`, by recipe and seed; raises `NinOnnxError`."""
     if not folder.is_dir():
@@ -171,38 +127,6 @@ def rows(entries: Iterable[Entry]) -> list[FigureRow]:
     ]
 
 
-def missing(
-    entries: Iterable[Entry], recipes: Sequence[str] = (), seeds: int | None = None, collapses: Iterable[Collapse] = ()
-) -> list[Missing]:
-    """The runs of `recipes` that `entries` lack, the most valuable first; of all the paper's where none are named.
-
-    Each recipe is owed `seeds` runs or, if that is not given, as many as `ORDER` says, of whatever seeds but those that
-    died with the settings that the recipe has now. What goes beyond `ORDER` comes last, a run of every recipe after the other.
-    A run that a program outside this repository made is owed still.
-    """
-    entries = list(entries)
-    there, not_again = used(entries), used(entries, collapses)
-    order = dict(ORDER)
-    first: list[Missing] = []
-    more: list[tuple[int, Missing]] = []
-    for name in sorted(recipes or order, key=lambda name: [*order, name].index(name)):
-        owed = order.get(name, 1)
-        ran = sum(recipe == name for recipe, _ in there)
-        unused = (seed for seed in itertools.count() if (name, seed) not in not_again)
-        for number, seed in zip(range(ran, seeds or owed), unused, strict=False):
-            if number < owed:
-                first.append(Missing(name, seed))
-            else:
-                more.append((number, Missing(name, seed)))
-    return first + [run for _, run in sorted(more, key=lambda pair: pair[0])]
-
-
-def used(entries: Iterable[Entry], collapses: Iterable[Collapse] = ()) -> set[tuple[str, int]]:
-    """Return recipes and seeds that ran, by this repository's code, or died, with the settings that the recipe has now."""
-    ran = {(entry.recipe, entry.summary["seed"]) for entry in entries if entry.counts and entry.program is None}
-    return ran | {(collapse.recipe.name, collapse.seed) for collapse in collapses if changes(collapse.summary) == {}}
-
-
 def changes(summary: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
     """Return the settings that decide something and differ from those of the recipe of that name.
 
@@ -211,7 +135,7 @@ def changes(summary: Mapping[str, Any]) -> dict[str, tuple[Any, Any]] | None:
     name = summary["recipe"].removesuffix(MODIFIED)
     if name not in recipe.shipped():
         return None
-    then, now = (_flat(asdict(one)) for one in (recipe.from_dict(summary["settings"], "settings"), _shipped(name)))
+    then, now = (_flat(asdict(one)) for one in (recipe.from_dict(summary["settings"], "settings"), recipe.load_shipped(name)))
     keys = [key for key in {**now, **then} if key not in NEUTRAL]
     return {key: (then.get(key), now.get(key)) for key in keys if then.get(key) != now.get(key)}
 
@@ -242,7 +166,11 @@ def _by_its_protocol(entries: Iterable[Entry]) -> Iterator[Curves]:
 def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> RecipeOutcome | None:
     if name not in recipe.shipped():
         return None
-    runs = [entry for entry in counted if entry.recipe == name and entry.summary["test"]["images"] == TEST_IMAGES[figure.dataset]]
+    runs = [
+        entry
+        for entry in counted
+        if entry.recipe == name and entry.summary["test"]["images"] == DATASETS[figure.dataset].test_images
+    ]
     if not runs:
         return RecipeOutcome(name, (), None, None, None)
     runs.sort(key=lambda entry: entry.program is not None)
@@ -257,13 +185,8 @@ def _outcome(name: str, figure: Published, counted: Sequence[Entry]) -> RecipeOu
         entries,
         statistics.fmean(errors),
         statistics.stdev(errors) if len(errors) > 1 else None,
-        judge(mean, TEST_IMAGES[figure.dataset], least_official, figure),
+        judge(mean, DATASETS[figure.dataset].test_images, least_official, figure),
     )
-
-
-@cache
-def _shipped(name: str) -> recipe.Recipe:
-    return recipe.load(name)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

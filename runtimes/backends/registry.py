@@ -1,10 +1,12 @@
 """Every runtime that `eval` knows: to add one, write its file and add its line."""
 
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from nin_onnx.errors import UnknownNameError
-from nin_onnx.runtimes.backends.base import Runtime
+
+if TYPE_CHECKING:  # the names alone need no NumPy
+    from nin_onnx.runtimes.backends.base import Runtime
 
 __all__ = ["ON_REQUEST", "RUNTIMES", "full_name", "import_runtime", "runtime"]
 
@@ -39,12 +41,12 @@ def full_name(name: str) -> str:
     return name
 
 
-def runtime(name: str) -> type[Runtime]:
+def runtime(name: str) -> "type[Runtime]":
     """The runtime of that name; raises `UnknownNameError`."""
     return import_runtime(RUNTIMES[full_name(name)])
 
 
-def import_runtime(place: str) -> type[Runtime]:
+def import_runtime(place: str) -> "type[Runtime]":
     """The runtime at `module:class`."""
     module, name = place.split(":")
-    return cast(type[Runtime], getattr(import_module(module), name))
+    return cast("type[Runtime]", getattr(import_module(module), name))

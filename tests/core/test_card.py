@@ -182,3 +182,13 @@ def test_a_card_with_a_value_that_no_reader_could_print_is_an_error(wrong: dict[
     entry.value = json.dumps(json.loads(entry.value) | wrong)
     with pytest.raises(ModelError, match="is no nin-onnx card"):
         read_card(model)
+
+
+def test_a_card_that_was_written_with_licence_tells_its_license() -> None:
+    model = empty_model()
+    write_card(model, replace(CARD, license="Apache-2.0"))
+    (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+    values = json.loads(entry.value)
+    values["licence"] = values.pop("license")
+    entry.value = json.dumps(values)
+    assert read_card(model) == replace(CARD, license="Apache-2.0")

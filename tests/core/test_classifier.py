@@ -16,8 +16,9 @@ import nin_onnx
 from nin_onnx import models
 from nin_onnx.classifier import Classifier, Prediction
 from nin_onnx.errors import ImageError, MissingExtraError, ModelError, NinOnnxError
+from nin_onnx.fit import Fit
 from nin_onnx.golden import read_golden
-from nin_onnx.images import Fit, read_image
+from nin_onnx.images import read_image
 from nin_onnx.variants import float_input
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
@@ -198,3 +199,8 @@ def test_the_package_offers_the_classifier_and_no_other_name_by_chance() -> None
 def test_a_name_that_nothing_has_is_an_error_that_lists_what_ships() -> None:
     with pytest.raises(ModelError, match=r"shipped: .*nin-mnist"):
         Classifier("nin-mnits")
+
+
+def test_a_keyword_that_there_is_not_is_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'scal'"):
+        Classifier("nin-mnist", scal=1)  # type: ignore[call-arg]

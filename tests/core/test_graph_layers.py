@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nin_onnx.architecture import architecture, layers
+from nin_onnx.architecture import architecture
+from nin_onnx.costs import layers
 from nin_onnx.graph_layers import GraphLayer, graph_layers
 from nin_onnx.models import find
 

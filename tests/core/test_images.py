@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from nin_onnx.images import FORMATS, Fit, read_image
+from nin_onnx.fit import Fit
+from nin_onnx.images import FORMATS, read_image
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 100, 50)]
 """Of the four quarters of a picture: top left, top right, bottom left, bottom right."""

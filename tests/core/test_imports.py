@@ -1,10 +1,12 @@
-"""What an import pulls in: a tool that starts in a moment, and training on machines that have little installed."""
+"""What an import brings in: a tool that starts in a moment, and works on machines that have little installed."""
 
 import json
 import subprocess
 import sys
 
 import pytest
+
+from nin_onnx.cli import COMMANDS
 
 HEAVY = ("matplotlib", "torch", "onnxruntime", "onnx.reference", "onnxscript", "onnxsim", "pooch", "requests", "scipy", "sklearn")
 RUNTIMES = ("openvino", "cv2", "tract", "ncnn", "MNN")
@@ -64,13 +66,24 @@ def test_importing_a_module_loads_nothing_heavy(module: str) -> None:
     assert loaded(f"import {module}") == []
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["train", "--help"], ["export", "--help"], ["eval", "--help"], ["predict", "--help"], ["show", "--help"]],
-    ids=" ".join,
-)
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    assert loaded(HELP.format(arguments=arguments)) == []
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_no_command_and_nothing_that_they_need(option: str) -> None:
+    ours = [name for name, (place, _) in COMMANDS.items() if place.startswith(f"nin_onnx.commands.{name}:")]
+    commands = tuple(f"nin_onnx.commands.{name}" for name in ours)
+    assert commands
+    needed = ("numpy", "onnx", "nin_onnx.data", "nin_onnx.card", "importlib.metadata", "subprocess")
+    assert loaded(HELP.format(arguments=[option]), HEAVY + RUNTIMES + commands + needed) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_loads_nothing_heavy(name: str) -> None:
+    numpy = () if name == "export" else ("numpy",)  # what a variant's input is stands beside what makes it
+    assert loaded(HELP.format(arguments=[name, "--help"]), (*HEAVY, *RUNTIMES, "onnx", *numpy)) == []
+
+
+@pytest.mark.parametrize("module", ["nin_onnx.data", "nin_onnx.precision", "nin_onnx.runtimes.backends.registry"])
+def test_a_table_of_names_loads_no_numpy(module: str) -> None:
+    assert loaded(f"import {module}", ("numpy", "onnx")) == []
 
 
 def test_training_needs_only_torch_numpy_safetensors_and_click() -> None:

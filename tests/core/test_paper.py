@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Figure3, Published, figure3, published
+from nin_onnx.data import DATASETS
+from nin_onnx.paper import PUBLISHED, Figure3, Published, figure3, published
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_the_size_of_a_test_set_gives_the_known_standard_error(experiment: str, 
     row = published(experiment)
     assert isinstance(row, Published)
     rate = row.error / 100
-    assert 100 * math.sqrt(rate * (1 - rate) / TEST_IMAGES[row.dataset]) == pytest.approx(points, abs=0.005)
+    assert 100 * math.sqrt(rate * (1 - rate) / DATASETS[row.dataset].test_images) == pytest.approx(points, abs=0.005)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from nin_onnx.cli import cli
 from nin_onnx.errors import CheckFailedError, Interrupted, UnknownNameError
-from nin_onnx.results import ledger
+from nin_onnx.results.missing import ORDER
 from nin_onnx.train import reproduction
 from nin_onnx.train import status as run_status
 from nin_onnx.train.reproduction import Options, Reproduction
@@ -45,7 +45,7 @@ def call(*arguments: str) -> Result:
 
 def test_without_a_ledger_all_that_the_paper_has_is_asked_for_in_the_order_of_value(asked: list[Task]) -> None:
     assert "1 finished, 0 failed, 0 left" in call().output
-    expected = [(name, seed) for name, seeds in ledger.ORDER for seed in range(seeds)]
+    expected = [(name, seed) for name, seeds in ORDER for seed in range(seeds)]
     assert [(task.recipe.name, task.seed) for task in asked] == expected
     assert (used[0].jobs, used[0].tries, used[0].used) == (1, 1, set())
 

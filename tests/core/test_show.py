@@ -13,9 +13,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nin_onnx import models
-from nin_onnx.architecture import architecture, multiply_adds, parameters
+from nin_onnx.architecture import architecture
 from nin_onnx.card import read_card, write_card
 from nin_onnx.commands.show import WIDTH
+from nin_onnx.costs import multiply_adds, parameters
 from nin_onnx.errors import ModelError
 
 WITHOUT_RUNTIME = """

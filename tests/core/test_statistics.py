@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nin_onnx.paper import PUBLISHED, TEST_IMAGES, Published
+from nin_onnx.data import DATASETS
+from nin_onnx.paper import PUBLISHED, Published
 from nin_onnx.statistics import binomial_test, mcnemar_test, wilson_interval
 
 images_and_errors = st.integers(1, 30_000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images)))
@@ -36,7 +37,7 @@ def test_the_binomial_test_is_the_exact_sum_in_whole_numbers(counts: tuple[int, 
 @pytest.mark.parametrize("row", [row for row in PUBLISHED if row.experiment], ids=lambda row: row.experiment)
 @pytest.mark.parametrize("excess", [-0.2, 0.0, 0.05, 0.1, 0.5])
 def test_the_binomial_test_is_scipys_around_every_published_figure(row: Published, excess: float) -> None:
-    images = TEST_IMAGES[row.dataset]
+    images = DATASETS[row.dataset].test_images
     errors = round(images * row.error / 100 * (1 + excess))
     expected = binomtest(errors, images, row.error / 100, alternative="greater").pvalue
     assert binomial_test(errors, images, row.error / 100) == pytest.approx(expected, rel=1e-8)

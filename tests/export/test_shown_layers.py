@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nin_onnx.architecture import ARCHITECTURES, architecture, multiply_adds, parameters
+from nin_onnx.architecture import ARCHITECTURES, architecture
 from nin_onnx.cli import cli
+from nin_onnx.costs import multiply_adds, parameters
 from nin_onnx.export import export_run
 
 QUICK = "nin-digits"

@@ -68,7 +68,7 @@ class Tiny:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The data set `tiny`, in the registry for one test."""
     made = Tiny()
-    monkeypatch.setattr(data, "DATASETS", {**data.DATASETS, "tiny": Source(made.load, lambda folder: folder)})
+    monkeypatch.setattr(data, "DATASETS", {**data.DATASETS, "tiny": Source(made.load, lambda folder: folder, 80, 40)})
     return made
 
 

@@ -203,6 +203,22 @@ def test_a_checkpoint_that_this_version_cannot_use_is_named_with_the_reason_in_o
     assert len(str(raised.value).removeprefix(f"'{path}'")) < 350
 
 
+def test_a_checkpoint_whose_step_is_called_standardise_is_the_same_network(
+    tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint]
+) -> None:
+    path = save(tmp_path / "model.safetensors", trained)
+    tensors, description = checkpoint.read(path)
+    old = {name.replace("standardize", "standardise"): tensor for name, tensor in tensors.items()}
+    assert old.keys() != tensors.keys()
+    steps = [name.replace("standardize", "standardise") for name in description["recipe"]["preprocessing"]]
+    checkpoint.write(path, old, {**description, "recipe": {**description["recipe"], "preprocessing": steps}})
+    classifier, read = checkpoint.load_classifier(path)
+    assert read == trained[1]
+    weights = trained[0].state_dict()
+    assert classifier.state_dict().keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in classifier.state_dict().items())
+
+
 def test_the_description_stands_in_the_header_as_json(tmp_path: Path, trained: tuple[TorchClassifier, Checkpoint]) -> None:
     path = save(tmp_path / "x", trained)
     with safetensors.safe_open(path, framework="pt") as file:

@@ -208,7 +208,7 @@ cli.main()
 def test_two_processes_train_seed_after_seed_though_one_dies(tmp_path: Path) -> None:
     arguments = ("train", "digits", "--seeds", "3", "--set", "train.epochs=2", "--out", str(tmp_path / "runs"))
     done = run((*TORCHRUN, sys.executable, script(tmp_path, SEEDS), *arguments))
-    assert "error: seeds that collapsed and are not part of the mean: 1\n" in done.stderr
+    assert "error: seeds whose training collapsed, left out of the mean: 1\n" in done.stderr
     assert "internal error" not in done.stderr
     assert done.stdout.count("failed: the training collapsed at step ") == 1
     summary = json.loads((tmp_path / "runs" / "summary.json").read_text())

@@ -23,6 +23,7 @@ from nin_onnx.recipe import (
     ScheduleSettings,
     TrainSettings,
 )
+from nin_onnx.recipe.settings import PREPROCESSING
 from nin_onnx.train.preprocessing import STEPS
 
 shares = st.floats(0, 1, exclude_max=True)
@@ -163,3 +164,7 @@ def test_the_data_set_folder_and_its_section_go_together(smallest: Path, dataset
         RecipeError, match=r"^smallest.toml: the data set 'folder' and a section \[folder\] .* go together: name both$"
     ):
         recipe.load(str(smallest))
+
+
+def test_a_recipe_may_name_the_preprocessing_steps_that_there_are() -> None:
+    assert set(PREPROCESSING) == set(STEPS)

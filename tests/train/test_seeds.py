@@ -128,7 +128,7 @@ def test_the_command_ends_as_failed_where_a_seed_died_and_tells_the_others(
         cli.main()
     said = capsys.readouterr()
     assert end.value.code == 1
-    assert said.err == "error: seeds that collapsed and are not part of the mean: 1\n"
+    assert said.err == "error: seeds whose training collapsed, left out of the mean: 1\n"
     assert " over 2 seeds: " in said.out.splitlines()[-1]
 
 

@@ -36,7 +36,7 @@ sys.path.insert(0, {tests!r})
 from tiny_training import Tiny
 from nin_onnx import data
 from nin_onnx.train import progress, trainer
-data.DATASETS = {{**data.DATASETS, "tiny": data.Source(Tiny().load, lambda folder: folder)}}
+data.DATASETS = {{**data.DATASETS, "tiny": data.Source(Tiny().load, lambda folder: folder, 80, 40)}}
 trainer.SAVE_EVERY = 0.0  # seconds: after each step
 line = progress.line
 def wait(epochs, total):

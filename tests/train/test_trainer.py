@@ -221,7 +221,7 @@ def test_a_test_set_that_cannot_be_read_costs_no_training(
             raise DataError("'test' is broken")
         return load(split, folder)
 
-    monkeypatch.setattr(data, "DATASETS", {"tiny": data.Source(broken, lambda folder: folder)})
+    monkeypatch.setattr(data, "DATASETS", {"tiny": data.Source(broken, lambda folder: folder, 80, 40)})
     monkeypatch.setattr(Learner, "step", None)  # nothing is trained
     with pytest.raises(DataError, match="'test' is broken"):
         train(tiny_recipe("train.epochs=2"), tmp_path / "run")
@@ -234,7 +234,7 @@ def test_a_data_sets_own_validation_images_are_never_trained_on(
 ) -> None:
     load = tiny.load
     source = data.Source(
-        lambda split, folder: replace(load(split, folder), held_out=40 * (split == "train")), lambda folder: folder
+        lambda split, folder: replace(load(split, folder), held_out=40 * (split == "train")), lambda folder: folder, 80, 40
     )
     monkeypatch.setattr(data, "DATASETS", {"tiny": source})
     summary = train(tiny_recipe("train.epochs=1", f"train.validation={validation}"), tmp_path / "run")

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 
+from nin_onnx.commands.options import SCHEMA
 from nin_onnx.export.passes import PASSES
 from nin_onnx.runtimes import RUNTIMES
+
+ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "results"
 
 if TYPE_CHECKING:
     from tests.core.cli.conftest import Command, Result
@@ -100,3 +104,29 @@ def test_where_no_runtime_is_installed_the_status_is_2_and_the_table_says_what_t
     result = command("eval", model, "--runtime", "onnxruntime")
     assert result.status == 2
     assert re.search(r"^onnxruntime +skipped .*pip install 'nin-onnx\[cpu\]'", result.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models"],
+        ["recipes"],
+        ["results", RESULTS],
+        ["results", RESULTS, "--missing"],
+        ["data", "digits"],
+        ["show", "nin-digits"],
+        ["predict", "nin-digits", ROOT / "results" / "cifar10-seed1.png"],
+        ["eval", "nin-digits", "--runtime", "reference", "--limit", "1"],
+        ["doctor"],
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments))[:20],
+)
+def test_json_begins_with_its_schema(arguments: list[object], command: "Command") -> None:
+    result = command(*arguments, "--json")
+    assert result.status == 0, result.err
+    assert next(iter(json.loads(result.out).items())) == ("schema", SCHEMA)
+
+
+def test_the_json_of_a_run_and_of_its_export_begins_with_the_schema(trained: "Result", exported: "Result") -> None:
+    for result in (trained, exported):
+        assert next(iter(json.loads(result.out).items())) == ("schema", SCHEMA)

@@ -10,6 +10,8 @@ import pytest
 
 import nin_onnx
 from nin_onnx import cli
+from nin_onnx.commands import doctor
+from nin_onnx.runtimes.backends import npm
 
 if TYPE_CHECKING:
     from tests.core.cli.conftest import Command, Start
@@ -25,14 +27,14 @@ def test_help_names_the_commands_and_the_exit_statuses(command: "Command") -> No
     assert "2 wrong usage, or nothing could run; 130 interrupted." in words
 
 
-@pytest.mark.parametrize("name", cli.cli.commands)
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_the_help_of_a_command_explains_its_arguments_and_options(name: str, command: "Command") -> None:
     result = command(name, "-h")
     assert (result.status, result.err) == (0, "")
     usage, _, text = result.out.partition("\n")
     assert usage.startswith(f"Usage: nin-onnx {name} [OPTIONS]")
     assert [word for word in re.findall(r"[A-Z]{2,}", usage) if word not in text] == ["OPTIONS"]
-    assert [option.opts for option in cli.cli.commands[name].params if isinstance(option, click.Option) and not option.help] == []
+    assert [option.opts for option in cli.command(name).params if isinstance(option, click.Option) and not option.help] == []
 
 
 def test_without_a_command_the_help_is_shown(start: "Start", tmp_path: Path) -> None:
@@ -104,3 +106,13 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, module, None)
     command(*arguments).assert_error(2, "needs the package", named)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_option_is_taken_for_the_new_one_and_not_shown(command: "Command") -> None:
+    assert "--licence" not in command("export", "--help").out
+    command("export", "absent", "--licence", "MIT").assert_error(2, "'absent' is no run folder")
+    assert cli.command("export").make_context("export", ["absent", "--licence", "MIT"]).params["license"] == "MIT"
+
+
+def test_doctor_installs_the_npm_packages_that_there_are() -> None:
+    assert set(doctor.PACKAGES) == set(npm.PACKAGES)

@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_batches_are_read_in_order_and_pixels_lie_channels_last(folder: Path) -> None:
-    train, test = cifar.load(SMALL, "train", folder), cifar.load(SMALL, "test", folder)
+    train, test = SMALL.load("train", folder), SMALL.load("test", folder)
     assert np.array_equal(train.images, IMAGES[:4])
     assert np.array_equal(test.images, IMAGES[4:])
     assert train.labels.tolist() == [6, 9, 0, 4]
@@ -81,7 +81,7 @@ def test_cifar_100_has_the_coarse_label_and_then_the_fine_one_which_is_the_class
     (home / "fine_label_names.txt").write_text("".join(f"class {label}\n" for label in range(100)))
     (home / "train.bin").write_bytes(b"".join(content))
     batches: dict[Split, tuple[Batch, ...]] = {"train": (Batch("train.bin", 3, hashlib.sha1(b"".join(content)).hexdigest()),)}
-    train = cifar.load(replace(CIFAR100, batches=batches), "train", tmp_path)
+    train = replace(CIFAR100, batches=batches).load("train", tmp_path)
     assert train.labels.tolist() == [99, 0, 42]
     assert np.array_equal(train.images, IMAGES[:3])
     assert train.classes[42] == "class 42"
@@ -103,25 +103,25 @@ def test_cifar_100_s_classes_are_a_hundred_in_the_alphabet_s_order() -> None:
 
 def test_blank_lines_among_the_names_do_not_count(folder: Path) -> None:
     (folder / HOME / "batches.meta.txt").write_text("\n" + NAMES.replace("\n", "\r\n\r\n"), newline="")
-    test = cifar.load(SMALL, "test", folder)
+    test = SMALL.load("test", folder)
     assert test.classes == ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     assert test.official
 
 
 def test_files_with_the_official_checksums_are_official(folder: Path) -> None:
-    assert cifar.load(SMALL, "train", folder).official
-    assert cifar.load(SMALL, "test", folder).official
+    assert SMALL.load("train", folder).official
+    assert SMALL.load("test", folder).official
 
 
 def test_one_changed_pixel_makes_its_split_unofficial_and_no_other(folder: Path) -> None:
     (folder / HOME / "data_batch_2.bin").write_bytes(RECORDS[2] + RECORDS[3][:-1] + bytes([RECORDS[3][-1] ^ 1]))
-    assert not cifar.load(SMALL, "train", folder).official
-    assert cifar.load(SMALL, "test", folder).official
+    assert not SMALL.load("train", folder).official
+    assert SMALL.load("test", folder).official
 
 
 def test_exchanged_names_make_a_copy_unofficial(folder: Path) -> None:
     (folder / HOME / "batches.meta.txt").write_text(NAMES.replace("cat", "?").replace("dog", "cat").replace("?", "dog"))
-    test = cifar.load(SMALL, "test", folder)
+    test = SMALL.load("test", folder)
     assert not test.official
     assert test.classes[3] == "dog"
 
@@ -145,7 +145,7 @@ def test_a_broken_file_is_named_with_what_was_expected_and_found(
     path = folder / HOME / file
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError) as caught:
-        cifar.load(SMALL, "train", folder)
+        SMALL.load("train", folder)
     assert str(caught.value) == f"'{path}' is broken: {message}: delete it, then nin-onnx data cifar10 --data-dir {folder}"
 
 
@@ -173,7 +173,7 @@ def test_a_spoilt_copy_is_sound_or_an_error_of_ours(
     for name, content in (FILES | {file: spoilt}).items():
         (folder / HOME / name).write_bytes(content)
     with contextlib.suppress(DataError):
-        train = cifar.load(SMALL, "train", folder)
+        train = SMALL.load("train", folder)
         assert train.images.shape == (4, 32, 32, 3)
         assert max(train.labels) <= 9
         same_names = file == "batches.meta.txt" and list(train.classes) == NAMES.split()  # a blank more or less does not count
@@ -195,21 +195,21 @@ def published(server: "Server", files: dict[str, bytes]) -> Release:
 
 def test_a_download_leaves_the_official_files_and_nothing_else(server: "Server", tmp_path: Path) -> None:
     release = published(server, FILES | {"readme.html": b"not needed"})
-    assert cifar.download(release, tmp_path) == tmp_path / HOME
+    assert release.download(tmp_path) == tmp_path / HOME
     assert {path.name: path.read_bytes() for path in (tmp_path / HOME).iterdir()} == FILES
     assert [path.name for path in tmp_path.iterdir()] == [HOME]
-    assert cifar.load(release, "train", tmp_path).official
+    assert release.load("train", tmp_path).official
 
 
 def test_a_download_where_all_files_are_asks_the_server_for_nothing(server: "Server", folder: Path) -> None:
-    cifar.download(published(server, FILES), folder)
+    published(server, FILES).download(folder)
     assert server.requests == []
 
 
 def test_a_download_replaces_a_deleted_file_and_keeps_the_others(server: "Server", folder: Path) -> None:
     (folder / HOME / "test_batch.bin").unlink()
     (folder / HOME / "data_batch_1.bin").write_bytes(RECORDS[0] * 2)
-    cifar.download(published(server, FILES), folder)
+    published(server, FILES).download(folder)
     assert {path.name: path.read_bytes() for path in (folder / HOME).iterdir()} == FILES | {"data_batch_1.bin": RECORDS[0] * 2}
 
 
@@ -217,7 +217,7 @@ def test_a_tampered_archive_leaves_no_files(server: "Server", tmp_path: Path) ->
     release = published(server, FILES)
     published(server, FILES | {"test_batch.bin": RECORDS[3]})
     with pytest.raises(DataError, match="gave another file, and it was deleted"):
-        cifar.download(release, tmp_path)
+        release.download(tmp_path)
     assert list((tmp_path / HOME).iterdir()) == []
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nin_onnx.data.files import UnofficialDataWarning, checksum, data_folder, file_checksum, read, warn_unofficial
-from nin_onnx.errors import AbsentDataError, DataError
+from nin_onnx.data.files import checksum, data_folder, file_checksum, read, warn_unofficial
+from nin_onnx.errors import AbsentDataError, DataError, UnofficialDataWarning
 
 
 def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def made_up(official: bool, calls: list[str]) -> Source:
         calls.append(f"download to {folder}")
         return folder / "made-up"
 
-    return Source(load, download)
+    return Source(load, download, 1, 1)
 
 
 @pytest.fixture

@@ -1,62 +1,22 @@
-"""The ledger: which runs count for which figure, what they say of it together, and what is missing."""
+"""The ledger: which runs count for which figure, and what they say of it together."""
 
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from summaries import summary
 
 from nin_onnx import recipe
 from nin_onnx.errors import NinOnnxError
-from nin_onnx.results import collapses, ledger
-from nin_onnx.results.ledger import Missing, RecipeOutcome
-from nin_onnx.train.collapse import record
+from nin_onnx.results import ledger
+from nin_onnx.results.ledger import RecipeOutcome
+from nin_onnx.results.missing import ORDER, Missing, missing
 
 Write = Callable[..., None]
-SIZES = {"mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "digits": 360}
-
-
-def summary(name: str, *overrides: str, seed: int = 0, errors: int = 60, **changes: Any) -> dict[str, Any]:
-    """What `nin-onnx train NAME --set …` leaves, as far as the ledger reads it."""
-    settings = recipe.load(name, overrides)
-    described = {"name": settings.dataset, "provenance": "official", "fingerprint": "fedcba9876543210"}
-    images = SIZES[settings.dataset]
-    return {
-        "recipe": settings.name,
-        "experiment": settings.experiment,
-        "seed": seed,
-        "epochs": settings.train.epochs,
-        "seconds": 90.0,
-        "images_per_second": 1333.3,
-        "settings": asdict(settings),
-        "device": "cpu",
-        "precision": "bfloat16",
-        "hardware": {"processor": "Some CPU", "cores": 2},
-        "versions": {"torch": "2.13.0", "python": "3.11.7"},
-        "commit": "abc123",
-        "dataset": {**described, "split": "train", "images": 60_000},
-        "test": {**described, "split": "test", "images": images, "errors": errors, "error": 100 * errors / images},
-    } | changes
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "results").mkdir()
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def write(folder: Path) -> Write:
-    """Puts a summary into the folder, under the next number."""
-
-    def put(*arguments: Any, **changes: Any) -> None:
-        number = len(list(folder.iterdir()))
-        (folder / f"{number}.json").write_text(json.dumps(summary(*arguments, **changes)))
-
-    return put
 
 
 def outcomes(folder: Path, place: str = "Table 4") -> tuple[RecipeOutcome | None, RecipeOutcome | None]:
@@ -87,7 +47,7 @@ def test_every_shipped_recipe_of_an_experiment_has_its_place_and_its_turn(folder
     rows = ledger.rows(ledger.read(folder))
     placed = {outcome.recipe for row in rows for outcome in (row.paper, row.modern) if outcome}
     shipped = {name for name in recipe.shipped() if recipe.load(name).experiment}
-    assert placed == shipped == {name for name, _ in ledger.ORDER}
+    assert placed == shipped == {name for name, _ in ORDER}
 
 
 def test_several_seeds_are_a_mean_and_the_standard_deviation_of_a_sample(folder: Path, write: Write) -> None:
@@ -153,7 +113,7 @@ def test_a_run_that_was_overridden_is_no_result_and_has_no_verdict(folder: Path,
     assert paper.entries == ()
     (entry,) = ledger.read(folder)
     assert entry.accuracy().verdict is None
-    assert ("cifar10", 0) in [(run.recipe, run.seed) for run in ledger.missing([entry])]
+    assert ("cifar10", 0) in [(run.recipe, run.seed) for run in missing([entry])]
 
 
 def test_a_run_that_was_tested_on_a_part_only_is_no_result(folder: Path, write: Write) -> None:
@@ -207,7 +167,6 @@ def test_runs_are_ordered_by_recipe_and_seed_whatever_the_files_are_called(folde
     assert found == [("digits", 3), ("mnist", 9), ("mnist", 10)]
 
 
-DIED: dict[str, Any] = {"step": 4, "reason": "", "device": "cpu", "precision": "", "hardware": {}, "versions": {}, "commit": None}
 LACKS_HARDWARE = {key: value for key, value in summary("mnist").items() if key != "hardware"}
 
 
@@ -233,7 +192,7 @@ def test_a_run_that_other_code_made_counts_for_its_figure_and_is_owed_still(fold
     paper, _ = outcomes(folder, "Table 1")
     assert paper
     assert paper.mean == pytest.approx(10.18)
-    assert ledger.missing(ledger.read(folder), ("cifar10",), 2) == [Missing("cifar10", 0), Missing("cifar10", 1)]
+    assert missing(ledger.read(folder), ("cifar10",), 2) == [Missing("cifar10", 0), Missing("cifar10", 1)]
 
 
 def test_a_run_by_this_repositorys_code_takes_the_place_of_the_same_seed_by_other_code(folder: Path, write: Write) -> None:
@@ -242,61 +201,13 @@ def test_a_run_by_this_repositorys_code_takes_the_place_of_the_same_seed_by_othe
     paper, _ = outcomes(folder, "Table 1")
     assert paper
     assert [entry.summary["test"]["errors"] for entry in paper.entries] == [1030]
-    assert ledger.missing(ledger.read(folder), ("cifar10",)) == []
+    assert missing(ledger.read(folder), ("cifar10",)) == []
 
 
 def test_a_summary_that_tells_a_commit_and_other_code_is_refused(folder: Path, write: Write) -> None:
     write("cifar10", **{**OTHERS, "commit": "6e36f3b18888"})
     with pytest.raises(NinOnnxError, match=r"0\.json"):
         ledger.read(folder)
-
-
-def test_what_is_missing_comes_in_the_order_of_value_and_what_was_run_does_not_come(folder: Path, write: Write) -> None:
-    write("mnist-modern")
-    lacking = ledger.missing(ledger.read(folder))
-    assert lacking[:3] == [Missing("mnist-modern", 1), Missing("mnist-modern", 2), Missing("cifar10-augmented-modern", 0)]
-    assert lacking[-1] == Missing("svhn", 0)
-    assert len(lacking) == sum(seeds for _, seeds in ledger.ORDER) - 1
-
-
-def test_a_seed_whose_network_died_is_owed_no_more_until_its_recipe_is_mended(folder: Path) -> None:
-    settings = recipe.load("cifar10-no-dropout")
-    earlier = replace(settings, optimizer=replace(settings.optimizer, learning_rate=9.0))
-    for seed, kept in ((0, settings), (1, settings), (3, earlier)):
-        record(folder, kept, seed, DIED)
-    dead = collapses.read(folder)
-    assert [run.seed for run in ledger.missing(ledger.read(folder), ("cifar10-no-dropout",), 2, dead)] == [2, 3]
-    assert [run.seed for run in ledger.missing(ledger.read(folder), ("cifar10",), 2, dead)] == [0, 1]
-    assert ledger.used([], dead) == {("cifar10-no-dropout", 0), ("cifar10-no-dropout", 1)}
-
-
-def test_more_seeds_come_after_all_that_the_order_asks_for(folder: Path) -> None:
-    lacking = ledger.missing(ledger.read(folder), ("cifar10", "digits", "mnist-modern"), seeds=4)
-    assert [(run.recipe, run.seed) for run in lacking] == [
-        *(("mnist-modern", seed) for seed in range(3)),
-        ("cifar10", 0),
-        ("digits", 0),
-        ("cifar10", 1),
-        ("digits", 1),
-        ("cifar10", 2),
-        ("digits", 2),
-        ("mnist-modern", 3),
-        ("cifar10", 3),
-        ("digits", 3),
-    ]
-
-
-def test_a_seed_that_nobody_asked_for_makes_up_for_one_that_was(folder: Path, write: Write) -> None:
-    write("cifar10", seed=7)
-    write("mnist-modern", seed=1)
-    entries = ledger.read(folder)
-    assert ledger.missing(entries, ("cifar10",)) == []
-    assert ledger.missing(entries, ("mnist-modern",)) == [Missing("mnist-modern", 0), Missing("mnist-modern", 2)]
-    assert ledger.missing(entries, ("cifar10",), seeds=3) == [Missing("cifar10", 0), Missing("cifar10", 1)]
-
-
-def test_one_seed_is_one_of_each(folder: Path) -> None:
-    assert ledger.missing(ledger.read(folder), ("mnist-modern",), seeds=1) == [Missing("mnist-modern", 0)]
 
 
 def curve(epochs: int, error: float) -> list[dict[str, Any]]:
