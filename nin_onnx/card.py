@@ -112,7 +112,7 @@ class Card:
             return cls(**given | lists)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # the last: brackets without end
             raise ModelError(
-                f"the model's metadata '{CARD_KEY}' is no nin-onnx card ({error}): export the model again"
+                f"the model's metadata '{CARD_KEY}' is not a valid nin-onnx card ({error}): export the model again"
             ) from error
 
     def to_json(self) -> str:

@@ -125,7 +125,7 @@ class Classifier:
         except ImportError as error:
             if find_spec("PIL") is not None:
                 raise
-            raise MissingExtraError("an image that is no array of the model's own size", "pillow", "images") from error
+            raise MissingExtraError("an image that is not an array of the model's own size", "pillow", "images") from error
         except ValueError as error:
             name = f"'{os.fspath(image)}'" if isinstance(image, str | os.PathLike) else "an image"
             raise ImageError(f"{name} cannot be used ({error}): give another") from error

@@ -6,9 +6,9 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 ├── RecipeError           a recipe that cannot be read, or asks for what does not exist
 ├── DataError             a data file that is truncated, mislabeled or tampered with
 │   └── AbsentDataError   a data set that is not on this machine
-├── ImageError            an image that cannot be read, or an array that is none
+├── ImageError            an image that cannot be read, or an array that is not an image
 ├── RunError              a run folder that cannot be used
-├── ModelError            a file that is no usable ONNX image classifier
+├── ModelError            a file that is not a usable ONNX image classifier
 ├── Interrupted           exit status 130: the user stopped it
 └── CheckFailedError      exit status 1: something ran, and its result is wrong
     ├── TrainingError     a training collapsed or its loss became NaN
@@ -77,7 +77,7 @@ class AbsentDataError(DataError):
 
 
 class ImageError(NinOnnxError):
-    """An image that cannot be read, or an array that is none."""
+    """An image that cannot be read, or an array that is not an image."""
 
 
 class RunError(NinOnnxError):
@@ -85,7 +85,7 @@ class RunError(NinOnnxError):
 
 
 class ModelError(NinOnnxError):
-    """A file that is no usable ONNX image classifier."""
+    """A file that is not a usable ONNX image classifier."""
 
 
 class Interrupted(NinOnnxError):

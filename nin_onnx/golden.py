@@ -123,7 +123,7 @@ def read_tensors(folder: Path) -> dict[str, tuple[str, NDArray[Any]]]:
         try:
             tensor = TensorProto.FromString(path.read_bytes())
             if isinstance(tensor.name, bytes):  # what protobuf gives for text that is none
-                raise ValueError("its name is no text")
+                raise ValueError("its name is not text")
             tensors[path.stem] = tensor.name, numpy_helper.to_array(tensor)
         except (DecodeError, checker.ValidationError, ValueError, TypeError, KeyError) as error:
             raise ModelError(f"'{path}' holds no tensor ({str(error)[:300]}): export the model again") from error

@@ -37,7 +37,9 @@ def plot(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     file = out or (runs[0] / "curves.png" if len(runs) == 1 else Path("curves.png"))
     kind = file.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        raise click.UsageError(f"'{file}' is no picture's name: let --out end in {', '.join(f'.{known}' for known in FORMATS)}")
+        raise click.UsageError(
+            f"'{file}' is not a picture's name: let --out end in {', '.join(f'.{known}' for known in FORMATS)}"
+        )
     read = [curves.read(run) for run in runs]
     atomic.write_bytes(file, render(read, kind))
     comparisons = [one for run in read for one in (curves.compare(run), *curves.compare_training(run)) if one]

@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"cannot read the recipe '{path}' ({error.strerror}): give a .toml file or a shipped name") from error
     except ValueError as error:  # no TOML, no UTF-8, or a number with more digits than Python reads
-        raise RecipeError(f"'{path}' is no TOML: {error}") from error
+        raise RecipeError(f"'{path}' is not valid TOML: {error}") from error
 
 
 def from_dict(table: Mapping[str, Any], source: str) -> Recipe:
@@ -113,7 +113,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise RecipeError(f"'{key}' cannot be set: '{section}' is no section")
+            raise RecipeError(f"'{key}' cannot be set: '{section}' is not a section")
     table[name] = value
 
 

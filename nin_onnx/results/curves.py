@@ -63,11 +63,13 @@ def read(folder: Path) -> Curves:
         name, experiment = recipe["name"], recipe.get("experiment")
         protocol = recipe.get("schedule", {}).get("kind", "stepped") == "stepped"
         if not isinstance(name, str) or not isinstance(experiment, str | None):
-            raise ValueError("name and experiment are no strings")
+            raise ValueError("name and experiment are not strings")
     except KeyError as error:
         raise RunError(f"'{file}' has no key {error}: give the folder of a run that nin-onnx train made") from error
     except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"'{file}' is no run's recipe ({error}): give the folder of a run that nin-onnx train made") from error
+        raise RunError(
+            f"'{file}' is not the recipe of a run ({error}): give the folder of a run that nin-onnx train made"
+        ) from error
     return Curves(folder, name, experiment if protocol else None, epochs)
 
 

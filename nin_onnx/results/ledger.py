@@ -111,7 +111,9 @@ def read(folder: Path) -> list[Entry]:
             if not summary.keys() >= TOLD:
                 raise KeyError
         except (OSError, ValueError, KeyError, TypeError, AttributeError, NinOnnxError) as error:
-            raise NinOnnxError(f"'{path}' is no summary of a run that was tested: copy a run's summary.json there") from error
+            raise NinOnnxError(
+                f"'{path}' is not the summary of a run that was tested: copy a run's summary.json there"
+            ) from error
         if entry not in entries:  # the same run, collected twice
             entries.append(entry)
     return sorted(entries, key=lambda entry: (entry.summary["recipe"], entry.summary["seed"]))

@@ -139,7 +139,7 @@ def test_a_broken_card_is_an_error_that_says_what_to_do(text: str) -> None:
     model = empty_model()
     model.metadata_props.add(key=CARD_KEY, value=text)
     with pytest.raises(
-        ModelError, match=r"^the model's metadata 'nin_onnx.card' is no nin-onnx card \(.*\): export the model again$"
+        ModelError, match=r"^the model's metadata 'nin_onnx.card' is not a valid nin-onnx card \(.*\): export the model again$"
     ):
         read_card(model)
 
@@ -180,7 +180,7 @@ def test_a_card_with_a_value_that_no_reader_could_print_is_an_error(wrong: dict[
     write_card(model, CARD)
     (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
     entry.value = json.dumps(json.loads(entry.value) | wrong)
-    with pytest.raises(ModelError, match="is no nin-onnx card"):
+    with pytest.raises(ModelError, match="is not a valid nin-onnx card"):
         read_card(model)
 
 

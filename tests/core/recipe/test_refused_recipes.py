@@ -105,7 +105,7 @@ def test_a_missing_section_is_named(smallest: Path) -> None:
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.toml"
     path.write_bytes(content)
-    with pytest.raises(RecipeError, match=r"^'.*broken.toml' is no TOML: "):
+    with pytest.raises(RecipeError, match=r"^'.*broken.toml' is not valid TOML: "):
         recipe.load(str(path))
 
 
@@ -123,7 +123,7 @@ def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
     ("override", "message"),
     [
         ("train.epochs", "'train.epochs' should be key=value, as in train.epochs=40"),
-        ("dataset.name=x", "'dataset.name' cannot be set: 'dataset' is no section"),
+        ("dataset.name=x", "'dataset.name' cannot be set: 'dataset' is not a section"),
         ("=3", "smallest.toml: unknown key '', known are "),
         ("name=mnist", "'name=mnist' cannot be set: a recipe is called as its file"),
     ],
