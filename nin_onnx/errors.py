@@ -13,8 +13,6 @@ NinOnnxError              exit status 2: wrong usage, or nothing could run
 └── CheckFailedError      exit status 1: something ran, and its result is wrong
     ├── TrainingError     a training collapsed or its loss became NaN
     └── ExportError       the exported graph does not give the network's answers
-
-UnofficialDataWarning     a data set's files are sound, but not the official release's
 """
 
 from collections.abc import Iterable

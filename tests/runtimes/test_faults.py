@@ -195,7 +195,8 @@ def alone(report: Report, row: Row) -> Report:
 
 
 EVALUATE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process that is started in the background has not
 from pathlib import Path
 from nin_onnx.runtimes import RUNTIMES, EvalOptions, evaluate
 RUNTIMES["Hangs"] = "made_up:Hangs"

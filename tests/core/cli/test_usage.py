@@ -110,7 +110,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 
 def test_an_old_option_is_taken_for_the_new_one_and_not_shown(command: "Command") -> None:
     assert "--licence" not in command("export", "--help").out
-    command("export", "absent", "--licence", "MIT").assert_error(2, "'absent' is no run folder")
+    command("export", "absent", "--licence", "MIT").assert_error(2, "'absent' is not a run folder")
     assert cli.command("export").make_context("export", ["absent", "--licence", "MIT"]).params["license"] == "MIT"
 
 
