@@ -42,7 +42,7 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(name="eval", short_help="Judge a model on every runtime that is installed.")
+@click.command(name="eval")
 @click.argument("model", required=False)
 @click.option(
     "--dataset",

@@ -23,7 +23,6 @@ RENAMED = {"licence": "license"}
 
 
 @click.command(
-    short_help="Export a run as one ONNX file that takes raw pixels.",
     context_settings={"token_normalize_func": lambda name: RENAMED.get(name, name)},
 )
 @click.argument("run", type=click.Path(path_type=Path))
