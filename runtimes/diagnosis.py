@@ -82,8 +82,8 @@ def _state(name: str, model: ModelFile, *, given: bool) -> RuntimeState:
     except Unusable as reason:
         return RuntimeState(name, usable=False, reason=reason.reason, install=reason.install)
     with tempfile.TemporaryDirectory(prefix="nin-onnx-") as temporary:
-        answer = run_job(Job(RUNTIMES[name], model.graph_info, 1, {}), Path(temporary) / name, TIME_LIMIT)
-    return RuntimeState(name, answer.outcome == "done", kind.installed(), answer.reason, answer.install)
+        result = run_job(Job(RUNTIMES[name], model.graph_info, 1, {}), Path(temporary) / name, TIME_LIMIT)
+    return RuntimeState(name, result.outcome == "done", kind.installed(), result.reason, result.install)
 
 
 def _driver() -> str | None:

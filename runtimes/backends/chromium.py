@@ -33,11 +33,11 @@ class Chromium(OnnxRuntimeWeb):
 
     def load(self, model: GraphInfo, threads: int) -> None:
         self._model = model
-        self._peer = JavaScriptHost(model.path, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
+        self._host = JavaScriptHost(model.path, threads, {"": JAVASCRIPT, "ort": place(self.package) / "dist"})
         here = Path.cwd()  # the worker's own folder: profile and temporary files vanish with it
         start = here / "start.html"  # not the address itself: every user of the machine can read a command line
-        start.write_text(f'<meta http-equiv="refresh" content="0; url={self._peer.home}/browser.html">', encoding="utf-8")
-        self._told = self._peer.start(
+        start.write_text(f'<meta http-equiv="refresh" content="0; url={self._host.home}/browser.html">', encoding="utf-8")
+        self._reported = self._host.start(
             command(here, start.as_uri()), os.environ | {"HOME": str(here), "TMPDIR": "."}
         )  # a socket's path must be short
 

@@ -30,7 +30,7 @@ class JavaScriptHost:
         self.folders = dict(folders)
         self.token = secrets.token_hex(16)  # other users of this machine do not know it, and no command line may tell it
         self.jobs: SimpleQueue[NDArray[Any]] = SimpleQueue()
-        self.answers: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
+        self.results: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
         self._program: subprocess.Popen[bytes] | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, self))
         self._server.daemon_threads = True
@@ -69,7 +69,7 @@ class JavaScriptHost:
         while True:
             ended = self._program.poll()
             try:
-                what, body = self.answers.get(timeout=0.2)
+                what, body = self.results.get(timeout=0.2)
             except Empty:
                 if ended is None:
                     continue
@@ -84,8 +84,8 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, peer: JavaScriptHost, *arguments: Any) -> None:
-        self.peer = peer
+    def __init__(self, host: JavaScriptHost, *arguments: Any) -> None:
+        self.host = host
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
@@ -93,11 +93,11 @@ class Handler(BaseHTTPRequestHandler):
         what = self._what()
         folder, _, file = what.rpartition("/")
         if what == "images":
-            images = self.peer.jobs.get()
+            images = self.host.jobs.get()
             self._send(images.tobytes(), {"X-Shape": json.dumps(images.shape), "X-Type": images.dtype.name})
-        elif what in self.peer.pages:
-            self._send(self.peer.pages[what])
-        elif folder in self.peer.folders and (path := self.peer.folders[folder] / file).is_file():
+        elif what in self.host.pages:
+            self._send(self.host.pages[what])
+        elif folder in self.host.folders and (path := self.host.folders[folder] / file).is_file():
             self._send(path.read_bytes(), {"Content-Type": KINDS.get(path.suffix, "application/octet-stream")})
         else:
             self.send_error(404)
@@ -109,12 +109,12 @@ class Handler(BaseHTTPRequestHandler):
         if what not in ("ready", "outputs", "error"):
             self.send_error(404)
             return
-        self.peer.answers.put((what, body))
+        self.host.results.put((what, body))
         self._send(b"")
 
     def _what(self) -> str:
         token, _, what = self.path.removeprefix("/").partition("/")
-        return what if secrets.compare_digest(token, self.peer.token) else ""
+        return what if secrets.compare_digest(token, self.host.token) else ""
 
     def _send(self, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(200)

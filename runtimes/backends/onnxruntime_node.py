@@ -41,23 +41,23 @@ class OnnxRuntimeNode(Runtime):
 
     def load(self, model: GraphInfo, threads: int) -> None:
         self._model = model
-        self._peer = JavaScriptHost(model.path, threads, {})
+        self._host = JavaScriptHost(model.path, threads, {})
         command = [shutil.which("node") or "node", str(JAVASCRIPT / "node.mjs"), str(place(self.package)), self.provider]
-        self._told = self._peer.start(command, os.environ | {"NIN_ONNX_HOME": self._peer.home})
+        self._reported = self._host.start(command, os.environ | {"NIN_ONNX_HOME": self._host.home})
 
     def run(self, images: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
-        return self._peer.run(images)
+        return self._host.run(images)
 
     def facts(self) -> RuntimeInfo:
         return RuntimeInfo(
             package=self.package,
-            version=self._told["versions"][self.edition],
+            version=self._reported["versions"][self.edition],
             device="cpu",
             precision=self._model.precision,  # these providers compute in the types of the graph, and nothing else was asked for
-            threads=self._told.get("threads"),
-            providers=(self._told["provider"],),
+            threads=self._reported.get("threads"),
+            providers=(self._reported["provider"],),
             instructions=self.instructions,
-            host=self._told["host"],
+            host=self._reported["host"],
             pace="the way to another program and back is part of the time",
         )
 

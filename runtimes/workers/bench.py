@@ -15,7 +15,7 @@ from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
 from nin_onnx.runtimes.rows import Outcome, Row, Timing
 from nin_onnx.runtimes.workers.job import Feed, Job, Result, read_result
-from nin_onnx.runtimes.workers.process import why_ended, worker
+from nin_onnx.runtimes.workers.process import start_worker, why_ended
 from nin_onnx.runtimes.workers.run import as_given
 
 __all__ = ["ROUNDS", "SIZES", "bench"]
@@ -24,7 +24,7 @@ SIZES = (1, 32, 128)
 """Batches: alone for the latency, the others for the throughput; a model that takes but one size is tried with that."""
 ROUNDS = 5
 PAUSE = 0.02
-"""Seconds between two looks for an answer."""
+"""Seconds between two looks for a result."""
 
 
 def bench(
@@ -51,9 +51,9 @@ def bench(
             workers[-1].turn()
         for number in range(ROUNDS):
             options.progress(f"round {number + 1} of {ROUNDS}")
-            for timed_worker in workers:
-                timed_worker.turn()
-    done = {timed_worker.name: timed_worker for timed_worker in workers}
+            for worker in workers:
+                worker.turn()
+    done = {worker.name: worker for worker in workers}
     return tuple(_timed(row, done[row.runtime], model) if row.runtime in done else row for row in rows)
 
 
@@ -62,12 +62,12 @@ class BenchWorker:
 
     def __init__(self, name: str, job: Job, folder: Path, options: EvalOptions) -> None:
         self.name = name
-        self.answers: list[Result] = []
+        self.results: list[Result] = []
         self.problem: str | None = None
         self._folder = folder
         self._limit = self._left = options.time_limit
         self._stack = ExitStack()
-        self._process = self._stack.enter_context(worker("bench_worker", job, folder, options.interpreters.get(name)))
+        self._process = self._stack.enter_context(start_worker("bench_worker", job, folder, options.interpreters.get(name)))
 
     def __enter__(self) -> "BenchWorker":
         return self
@@ -96,32 +96,32 @@ class BenchWorker:
         """Take the answer; why there is none, where there is none."""
         while True:
             status = self._process.poll()  # before the look: it may answer and end in between
-            answer = read_result(self._folder / f"turn-{len(self.answers)}")
-            if answer is not None:
+            result = read_result(self._folder / f"turn-{len(self.results)}")
+            if result is not None:
                 break
             if status is not None:
                 return why_ended(status, self._folder)
             if time.monotonic() > deadline:
                 return f"stopped at the time limit of {self._limit:g} s"
             time.sleep(PAUSE)
-        if answer.outcome != "done":
-            return answer.reason or answer.outcome
-        if self.answers and not _complete(answer, self.answers[0]):
+        if result.outcome != "done":
+            return result.reason or result.outcome
+        if self.results and not _complete(result, self.results[0]):
             raise ValueError("not every batch has its times")
-        self.answers.append(answer)
+        self.results.append(result)
         return None
 
 
-def _complete(answer: Result, first: Result) -> bool:
-    return answer.feeds.keys() == first.feeds.keys() and all(outputs.batches for outputs in answer.feeds.values())
+def _complete(result: Result, first: Result) -> bool:
+    return result.feeds.keys() == first.feeds.keys() and all(outputs.batches for outputs in result.feeds.values())
 
 
-def _timed(row: Row, timed_worker: BenchWorker, model: ModelFile) -> Row:
-    if timed_worker.problem is not None:
-        reason = f"when it was timed: {as_given(timed_worker.problem, model)}"
+def _timed(row: Row, worker: BenchWorker, model: ModelFile) -> Row:
+    if worker.problem is not None:
+        reason = f"when it was timed: {as_given(worker.problem, model)}"
         outcome: Outcome = "error" if row.outcome == "pass" else row.outcome
         return replace(row, outcome=outcome, reason="; ".join(filter(None, (row.reason, reason))))
-    first, *rounds = (answer.feeds for answer in timed_worker.answers)
+    first, *rounds = (result.feeds for result in worker.results)
     return replace(row, speed=tuple(_timing([feeds[name].batches for feeds in rounds]) for name in first))
 
 

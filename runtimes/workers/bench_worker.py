@@ -34,13 +34,13 @@ def main(folder: Path) -> None:
     """Wait for a turn, take it, and so on, until `follow` ends the process."""
     told: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=follow, args=(told,), daemon=True).start()
-    answers = take_turns(read_job(folder))
+    results = take_turns(read_job(folder))
     for number in count():
         told.get()
-        answer = outcome(partial(next, answers))
+        result = outcome(partial(next, results))
         target = folder / f"turn-{number}"
         target.mkdir()
-        write_result(target, answer)
+        write_result(target, result)
 
 
 def take_turns(job: Job) -> Iterator[Result]:

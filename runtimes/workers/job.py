@@ -76,18 +76,18 @@ def read_job(folder: Path) -> Job:
     return Job(**values, model=info, feeds=feeds)
 
 
-def write_result(folder: Path, answer: Result) -> None:
-    """Leave `answer` in `folder`, arrays first: where there is a result, it is whole."""
+def write_result(folder: Path, result: Result) -> None:
+    """Leave `result` in `folder`, arrays first: if there is a result, it is whole."""
     feeds: dict[str, Any] = {}
-    for name, outputs in answer.feeds.items():
+    for name, outputs in result.feeds.items():
         files = {output: f"{name}-{i}.npy" for i, output in enumerate(outputs.arrays)}
         for output, file in files.items():
             np.save(folder / file, outputs.arrays[output], allow_pickle=False)
         feeds[name] = {"files": files, "batches": outputs.batches}
-    result: dict[str, Any] = {"outcome": answer.outcome, "reason": answer.reason, "install": answer.install}
-    result |= {"facts": answer.facts and asdict(answer.facts), "feeds": feeds, "memory": answer.memory}
+    content: dict[str, Any] = {"outcome": result.outcome, "reason": result.reason, "install": result.install}
+    content |= {"facts": result.facts and asdict(result.facts), "feeds": feeds, "memory": result.memory}
     aside = folder / f"{RESULT}.part"
-    aside.write_text(json.dumps(result), encoding="utf-8")
+    aside.write_text(json.dumps(content), encoding="utf-8")
     aside.replace(folder / RESULT)  # not flushed to the disk: where the machine falls, `eval` falls too
 
 

@@ -13,7 +13,7 @@ import nin_onnx
 from nin_onnx.machine import processes
 from nin_onnx.runtimes.workers.job import Job, Result, read_result, write_job
 
-__all__ = ["run_job", "why_ended", "worker"]
+__all__ = ["run_job", "start_worker", "why_ended"]
 
 LOG = "log"
 PATIENCE = 5.0
@@ -21,8 +21,8 @@ PATIENCE = 5.0
 
 
 def run_job(job: Job, folder: Path, time_limit: float, interpreter: Path | None = None) -> Result:
-    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always an answer."""
-    with worker("worker", job, folder, interpreter) as process:
+    """Do `job` in a process of its own that works in `folder`, for `time_limit` seconds at most; there is always a result."""
+    with start_worker("worker", job, folder, interpreter) as process:
         try:
             status = process.wait(time_limit)
         except subprocess.TimeoutExpired:
@@ -30,14 +30,14 @@ def run_job(job: Job, folder: Path, time_limit: float, interpreter: Path | None 
     if status != 0:
         return Result("error", why_ended(status, folder))
     try:
-        answer = read_result(folder)
+        result = read_result(folder)
     except ValueError as error:
         return Result("error", f"the worker's result cannot be read ({error})")
-    if answer is None:
+    if result is None:
         return Result("error", why_ended(status, folder))
-    if answer.outcome == "done" and answer.feeds.keys() != job.feeds.keys():
-        return Result("error", f"the worker's result cannot be read (it holds {sorted(answer.feeds)}, not {sorted(job.feeds)})")
-    return answer
+    if result.outcome == "done" and result.feeds.keys() != job.feeds.keys():
+        return Result("error", f"the worker's result cannot be read (it holds {sorted(result.feeds)}, not {sorted(job.feeds)})")
+    return result
 
 
 def _everything() -> str:
@@ -54,7 +54,7 @@ def _ourselves(folder: Path) -> str:
 
 
 @contextmanager
-def worker(module: str, job: Job, folder: Path, interpreter: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+def start_worker(module: str, job: Job, folder: Path, interpreter: Path | None) -> Iterator[subprocess.Popen[bytes]]:
     """A process that runs our `module` for `job` in the new `folder`; when the block ends, so does all that it started.
 
     `interpreter`: another Python, which brings its own packages and gets nothing of ours but nin-onnx itself.

@@ -89,4 +89,4 @@ if __name__ == "__main__":
     threading.Thread(target=follow, args=(SimpleQueue(),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
-    os._exit(0)  # the answer is given: a runtime that hangs or crashes while it is torn down cannot take it back
+    os._exit(0)  # the result is given: a runtime that hangs or crashes while it is torn down cannot take it back

@@ -257,8 +257,8 @@ def test_outputs_of_several_types_come_back_as_they_were_sent(tiny_model: Writer
     peer = JavaScriptHost(tiny_model(), 1, {})
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([-1, 2**40]), "c": np.zeros((2, 0), np.uint8)}
     head = [{"name": name, "type": array.dtype.name, "dims": array.shape} for name, array in arrays.items()]
-    peer.answers.put(("ready", b"{}"))
-    peer.answers.put(("outputs", json.dumps(head).encode() + b"\n" + b"".join(array.tobytes() for array in arrays.values())))
+    peer.results.put(("ready", b"{}"))
+    peer.results.put(("outputs", json.dumps(head).encode() + b"\n" + b"".join(array.tobytes() for array in arrays.values())))
     assert peer.start([str(program("sleeps", "exec sleep 60"))], os.environ) == {}
     for name, array in peer.run(np.zeros((2, 1, 1, 1), np.uint8)).items():
         np.testing.assert_array_equal(array, arrays[name], strict=True)
