@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 from nin_onnx.architecture import Architecture, architecture
@@ -24,8 +25,18 @@ __all__ = [
 
 FROM_FOLDER = "folder"
 """The data set of a user's own images."""
-PREPROCESSING = ("scale", "standardize", "mean_image", "gcn", "gcn55", "zca", "lcn")
-"""Names of the preprocessing steps; `nin_onnx.train.preprocessing.STEPS` has a module for each."""
+PREPROCESSING: Mapping[str, str] = MappingProxyType(
+    {
+        "scale": "nin_onnx.train.preprocessing.pixels:Scale",
+        "standardize": "nin_onnx.train.preprocessing.pixels:Standardize",
+        "mean_image": "nin_onnx.train.preprocessing.pixels:MeanImage",
+        "gcn": "nin_onnx.train.preprocessing.contrast:GlobalContrast",
+        "gcn55": "nin_onnx.train.preprocessing.contrast:GlobalContrast55",
+        "zca": "nin_onnx.train.preprocessing.whitening:Whitening",
+        "lcn": "nin_onnx.train.preprocessing.contrast:LocalContrast",
+    }
+)
+"""Steps of the preprocessing, and the `module:class` of each, which only a training imports."""
 
 
 class Range(NamedTuple):

@@ -1,30 +1,27 @@
 """Preprocessing as modules in front of the network: fitted on the training images, stored and exported with it."""
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from types import MappingProxyType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nin_onnx.architecture import Shape
-from nin_onnx.train.preprocessing.contrast import GlobalContrast, GlobalContrast55, LocalContrast
-from nin_onnx.train.preprocessing.pixels import MeanImage, Scale, Standardize
+from nin_onnx.recipe.settings import PREPROCESSING
 from nin_onnx.train.preprocessing.step import Step
-from nin_onnx.train.preprocessing.whitening import Whitening
 
 __all__ = ["STEPS", "Preprocessing", "Step", "build"]
 
-STEPS: Mapping[str, type[Step]] = MappingProxyType(
-    {
-        "scale": Scale,
-        "standardize": Standardize,
-        "mean_image": MeanImage,
-        "gcn": GlobalContrast,
-        "gcn55": GlobalContrast55,
-        "zca": Whitening,
-        "lcn": LocalContrast,
-    }
-)
+
+def _step(place: str) -> type[Step]:
+    """Return the step at `module:class`."""
+    module, name = place.split(":")
+    return cast(type[Step], getattr(import_module(module), name))
+
+
+STEPS: Mapping[str, type[Step]] = MappingProxyType({name: _step(place) for name, place in PREPROCESSING.items()})
 """Every step by the name that recipes use; each is made for a shape (channels, height, width)."""
 
 
