@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nin_onnx.errors import ExportError
 from nin_onnx.evaluator import evaluator
 from nin_onnx.export.calibration import logits
-from nin_onnx.export.maker import Made, Source
+from nin_onnx.export.maker import Made, VariantSource
 from nin_onnx.export.network_part import preprocessing
 from nin_onnx.export.to_onnx import golden_vectors
 from nin_onnx.golden import Golden
@@ -27,7 +27,7 @@ __all__ = ["convert_to_fp16", "fp16"]
 LARGEST = float(np.finfo(np.float16).max)
 
 
-def fp16(source: Source) -> Made:
+def fp16(source: VariantSource) -> Made:
     """Return the exported graph in half precision; raises `ExportError` if it is not near PyTorch's answers."""
     model = convert_to_fp16(source.model, source.preprocessing)
     golden = _golden_vectors(source.classifier)

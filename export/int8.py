@@ -22,7 +22,7 @@ from nin_onnx.eight_bits import HIGHEST, LOWEST, bounds
 from nin_onnx.errors import ExportError
 from nin_onnx.evaluator import evaluator
 from nin_onnx.export.calibration import logits
-from nin_onnx.export.maker import Made, Source
+from nin_onnx.export.maker import Made, VariantSource
 from nin_onnx.export.network_part import layers, preprocessing
 from nin_onnx.golden import Golden, golden_images
 from nin_onnx.graph import replace_all
@@ -36,7 +36,7 @@ BATCH = 64
 """Images whose activations are looked at together; all of CIFAR-10's network are 5 MB an image."""
 
 
-def int8(source: Source) -> Made:
+def int8(source: VariantSource) -> Made:
     """Return the exported graph in 8 bits, its ranges found by the method that changes the fewest labels.
 
     Its golden vectors are the reference evaluator's answers, since PyTorch knows nothing of the ranges. Raises `ExportError`
@@ -52,7 +52,7 @@ def int8(source: Source) -> Made:
     return Made(made[chosen], tried[chosen], _golden_vectors(made[chosen], source), calibration)
 
 
-def _golden_vectors(model: onnx.ModelProto, source: Source) -> Golden:
+def _golden_vectors(model: onnx.ModelProto, source: VariantSource) -> Golden:
     """Return what the reference evaluator answers to the golden images."""
     channels, height, width = source.classifier.input
     images = golden_images(height, width, channels)

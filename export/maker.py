@@ -18,11 +18,11 @@ from nin_onnx.golden import Golden
 from nin_onnx.precision import PRECISIONS
 from nin_onnx.train.network import TorchClassifier
 
-__all__ = ["Made", "Maker", "Source", "maker_of"]
+__all__ = ["Made", "Maker", "VariantSource", "maker_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class VariantSource:
     """What a variant is made of."""
 
     model: onnx.ModelProto
@@ -52,7 +52,7 @@ class Made:
     """How its ranges were found, for the card."""
 
 
-Maker = Callable[[Source], Made]
+Maker = Callable[[VariantSource], Made]
 """Leaves its source as it is; raises `ExportError` if the graph cannot be made in this precision."""
 
 

@@ -16,7 +16,7 @@ from nin_onnx.data import Dataset
 from nin_onnx.errors import ExportError
 from nin_onnx.evaluator import evaluator
 from nin_onnx.export.calibration import calibration_data, logits, test_images
-from nin_onnx.export.maker import Source, maker_of
+from nin_onnx.export.maker import VariantSource, maker_of
 from nin_onnx.export.model_folder import Variant
 from nin_onnx.export.passes.clear_metadata import clear_metadata
 from nin_onnx.golden import Golden
@@ -48,7 +48,7 @@ def make_variants(request: VariantRequest, model: onnx.ModelProto, golden: Golde
     made = {first: Variant(model, golden, card)} if first in request.precisions else {}
     if wanted := [precision for precision in lower if precision in request.precisions]:
         data = calibration_data(request.checkpoint, request.data_dir)
-        source = Source(model, request.classifier, card.preprocessing, data)
+        source = VariantSource(model, request.classifier, card.preprocessing, data)
         tested = test_images(card.test, request.data_dir)
         made |= {precision: make_variant(precision, source, card, tested) for precision in wanted}
     found = {}
@@ -58,7 +58,7 @@ def make_variants(request: VariantRequest, model: onnx.ModelProto, golden: Golde
     return found
 
 
-def make_variant(precision: str, source: Source, card: Card, tested: Dataset | None = None) -> Variant:
+def make_variant(precision: str, source: VariantSource, card: Card, tested: Dataset | None = None) -> Variant:
     """Return the variant of `source`, whose card is `card`; raises `ExportError` if it makes too many errors.
 
     `tested`: the test images, which are looked at once all is chosen, for the card.

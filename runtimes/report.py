@@ -5,16 +5,14 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from nin_onnx.eight_bits.findings import Saturation
+from nin_onnx.json_schema import SCHEMA
 from nin_onnx.machine import in_words
 from nin_onnx.paper import Published
 from nin_onnx.runtimes.criteria import Criteria, Unmet
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.rows import AgainstFp32, Row
 
-__all__ = ["SCHEMA", "Report", "processors"]
-
-SCHEMA = 2
-"""Version of what `Report.to_dict` gives: raised whenever a reader of the JSON has to change."""
+__all__ = ["Report", "processors"]
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,9 @@ from typing import Any
 
 import click
 
-__all__ = ["SCHEMA", "FiniteRange", "columns", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
+from nin_onnx.json_schema import SCHEMA
 
-SCHEMA = 2
-"""What `schema`, the first key of every `--json` output, is now.
-
-It is raised if a key is renamed or removed, or if its value changes its type or its meaning. A new key does not raise it.
-"""
+__all__ = ["FiniteRange", "columns", "data_dir_option", "device_option", "json_option", "print_json", "set_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 data_dir_option = click.option(

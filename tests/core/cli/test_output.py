@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 
-from nin_onnx.commands.options import SCHEMA
 from nin_onnx.export.passes import PASSES
+from nin_onnx.json_schema import SCHEMA
 from nin_onnx.runtimes import RUNTIMES
 
 ROOT = Path(__file__).parents[3]

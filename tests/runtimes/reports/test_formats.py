@@ -16,9 +16,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 
 from nin_onnx.cli import cli
 from nin_onnx.data.dataset import Dataset
+from nin_onnx.json_schema import SCHEMA
 from nin_onnx.runtimes import Report
 from nin_onnx.runtimes.criteria import Criteria
-from nin_onnx.runtimes.report import SCHEMA
 from nin_onnx.runtimes.reports.junit import junit
 from nin_onnx.runtimes.reports.markdown import markdown
 
