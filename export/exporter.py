@@ -14,7 +14,7 @@ from nin_onnx.card import Card, write_card
 from nin_onnx.errors import ModelError, RunError, require
 from nin_onnx.export.check_golden import check_golden
 from nin_onnx.export.model_folder import Variant, VariantExport, write_model_folder
-from nin_onnx.export.options import ExportOptions, Settings, check_known
+from nin_onnx.export.options import ExportOptions, Settings, check_known, settings_from
 from nin_onnx.export.overwrite import check_overwrite
 from nin_onnx.export.passes import PassReport, run_passes
 from nin_onnx.golden import Golden
@@ -69,7 +69,7 @@ def export_run(
     fails, `DataError` if the training images are not at hand.
     """
     _require_packages()
-    settings = Settings(**options)
+    settings = settings_from(options)
     check_known("precision", precisions, VARIANTS)
     check_known("input", inputs, INPUTS)
     for precision in VARIANTS[1:]:
@@ -112,7 +112,7 @@ def export(
     earlier export, `ExportError` if torch cannot export it or a check fails; then nothing is written.
     """
     _require_packages()
-    settings = Settings(**options)
+    settings = settings_from(options)
     from nin_onnx.export.module import wrap_module
 
     _check_names(name, labels)

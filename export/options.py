@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from nin_onnx.errors import UnknownNameError
 from nin_onnx.export.bundles import BUNDLES
 from nin_onnx.export.passes import PASSES, Pass
 
-__all__ = ["ExportOptions", "Settings", "check_known"]
+__all__ = ["ExportOptions", "Settings", "check_known", "settings_from"]
+
+RENAMED = {"licence": "license"}
+"""Options that had another name."""
 
 
 class ExportOptions(TypedDict, total=False):
@@ -35,6 +38,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_known("bundle", self.bundles, BUNDLES)
+
+
+def settings_from(options: ExportOptions) -> Settings:
+    """Return `options` with the defaults, and under the names of now; raises `UnknownNameError` for an unknown bundle."""
+    given: dict[str, Any] = {RENAMED.get(name, name): value for name, value in options.items()}
+    return Settings(**given)
 
 
 def check_known(kind: str, given: Iterable[str], known: Collection[str]) -> None:

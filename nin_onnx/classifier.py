@@ -83,6 +83,8 @@ class Classifier:
         threads: int | None = None,
         **scaling: Unpack[Scaling],
     ) -> None:
+        if unknown := sorted(scaling.keys() - Scaling.__annotations__.keys()):
+            raise TypeError(f"Classifier got an unexpected keyword argument '{unknown[0]}'")
         self.path = models.find(os.fspath(model))
         self._session = open_session(str(self.path), providers, threads)
         self._signature = read_signature(str(self.path), self._session)

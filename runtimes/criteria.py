@@ -34,30 +34,45 @@ class Criteria:
     max_error: float | None = None
 
     def unmet(self, rows: Sequence[Row]) -> Iterator[Unmet]:
-        """Yield what `rows` do not meet: outcomes first, then accuracy, of the runtimes that did the most images."""
-        yield from (Unmet(row.runtime, "outcome", row.outcome) for row in rows if row.outcome in ("fail", "error"))
-        skipped = (row for row in rows if row.named and row.outcome == "skipped")
-        yield from (Unmet(row.runtime, "outcome", "skipped, though asked for") for row in skipped)
-        measured = [(row.runtime, row.accuracy) for row in rows if row.accuracy]
-        if not measured and self != Criteria(self.required):
-            yield Unmet(None, "accuracy", "no error was measured: give --dataset")
-        most = max((accuracy.images for _, accuracy in measured), default=0)
-        for runtime, accuracy in measured:
-            problems = (check(self, accuracy) for check in CHECKS if accuracy.images == most)
-            yield from (Unmet(runtime, "accuracy", problem) for problem in problems if problem)
+        """Yield what `rows` do not meet, outcomes first."""
+        yield from dict.fromkeys(unmet for check in CHECKS for unmet in check(self, rows))
 
 
-def _reproduced(criteria: Criteria, accuracy: Accuracy) -> str | None:
-    if not criteria.require_reproduced or (accuracy.verdict and accuracy.verdict.word in ("reached", "within noise")):
-        return None
-    return f"not reproduced: {accuracy.verdict or 'the paper has no figure for this model'}"
+def _outcomes(criteria: Criteria, rows: Sequence[Row]) -> Iterator[Unmet]:
+    yield from (Unmet(row.runtime, "outcome", row.outcome) for row in rows if row.outcome in ("fail", "error"))
+    skipped = (row for row in rows if row.named and row.outcome == "skipped")
+    yield from (Unmet(row.runtime, "outcome", "skipped, though asked for") for row in skipped)
 
 
-def _accurate(criteria: Criteria, accuracy: Accuracy) -> str | None:
-    if criteria.max_error is None or accuracy.error <= criteria.max_error:
-        return None
-    return f"error {accuracy.error:.2f} %, at most {criteria.max_error:g} % was asked for"
+def _reproduced(criteria: Criteria, rows: Sequence[Row]) -> Iterator[Unmet]:
+    def problem(accuracy: Accuracy) -> str | None:
+        if accuracy.verdict and accuracy.verdict.word in ("reached", "within noise"):
+            return None
+        return f"not reproduced: {accuracy.verdict or 'the paper has no figure for this model'}"
+
+    return _on_accuracy(rows, problem) if criteria.require_reproduced else iter(())
 
 
-CHECKS: tuple[Callable[[Criteria, Accuracy], str | None], ...] = (_reproduced, _accurate)
-"""Each returns what is wrong with the error that a runtime makes on the data set, or None."""
+def _accurate(criteria: Criteria, rows: Sequence[Row]) -> Iterator[Unmet]:
+    most = criteria.max_error
+
+    def problem(accuracy: Accuracy) -> str | None:
+        above = most is not None and accuracy.error > most
+        return f"error {accuracy.error:.2f} %, at most {most:g} % was asked for" if above else None
+
+    return _on_accuracy(rows, problem) if most is not None else iter(())
+
+
+def _on_accuracy(rows: Sequence[Row], problem: Callable[[Accuracy], str | None]) -> Iterator[Unmet]:
+    """Yield the problems of the runtimes that did the most images of the data set."""
+    measured = [(row.runtime, row.accuracy) for row in rows if row.accuracy]
+    if not measured:
+        yield Unmet(None, "accuracy", "no error was measured: give --dataset")
+    most = max((accuracy.images for _, accuracy in measured), default=0)
+    for runtime, accuracy in measured:
+        if accuracy.images == most and (found := problem(accuracy)):
+            yield Unmet(runtime, "accuracy", found)
+
+
+CHECKS: tuple[Callable[[Criteria, Sequence[Row]], Iterator[Unmet]], ...] = (_outcomes, _reproduced, _accurate)
+"""Each yields what `rows` do not meet."""

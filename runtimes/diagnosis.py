@@ -51,13 +51,12 @@ class Diagnosis:
     clashes: tuple[str, ...]
 
 
-def diagnose(model: Path | None = None) -> Diagnosis:
+def diagnose(model: ModelFile | None = None) -> Diagnosis:
     """Look at this machine: every runtime loads `model`, in a process of its own, or gives its reason why not.
 
-    A broken install is found so, and an IR version or an opset that is too new. None for a small model that ships. Raises
-    `ModelError`.
+    A broken install is found so, and an IR version or an opset that is too new. None for a small model that ships.
     """
-    file = read_model(model or models.find(TRIAL))
+    file = model or read_model(models.find(TRIAL))
     with ThreadPoolExecutor(int(hardware()["cores"])) as pool:
         states = {state.runtime: state for state in pool.map(partial(_state, model=file, given=model is not None), RUNTIMES)}
     return Diagnosis(

@@ -9,7 +9,7 @@ import numpy as np
 
 from nin_onnx.golden import Golden
 from nin_onnx.machine import hardware, instructions, versions
-from nin_onnx.precision import PRECISIONS
+from nin_onnx.precision import judged_as
 from nin_onnx.runtimes.explanations.explain import explain
 from nin_onnx.runtimes.judgement import Expected, judge
 from nin_onnx.runtimes.model import ModelFile
@@ -71,7 +71,7 @@ def _expected(plan: Plan, folder: Path) -> Expected:
     golden, problem, references = plan.golden, plan.problem, None
     if golden is None:
         golden, references, problem = agreed(plan.model, plan.options, folder)
-    places = PRECISIONS[plan.model.precision].places if plan.model.precision else 1.0
+    places = judged_as(plan.model.precision).places
     return Expected(
         golden=replace(golden, places=places),
         golden_problem=problem,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nin_onnx.data.dataset import Dataset
 from nin_onnx.golden import Golden
 from nin_onnx.paper import Published
+from nin_onnx.precision import FP32
 from nin_onnx.runtimes.backends.base import RuntimeInfo
 from nin_onnx.runtimes.backends.registry import RUNTIMES
 from nin_onnx.runtimes.parity import allowed, compare, defect, margins
@@ -63,7 +64,7 @@ def _contradiction(
 ) -> str | None:
     """Why two runtimes that compute in float32 cannot both be right; rougher arithmetic is left to the McNemar test."""
     precisions = (expected.precision, *(fact.precision for fact in (facts, others) if fact))
-    if changes.margin is None or any(precision not in (None, "fp32") for precision in precisions):
+    if changes.margin is None or any(precision not in (None, FP32.name) for precision in precisions):
         return None
     most = _tolerance(facts, expected) + _tolerance(others, expected)
     if changes.margin <= most:

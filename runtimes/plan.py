@@ -34,8 +34,12 @@ class Plan:
 
 def make_plan(model: Path | ModelFile, options: EvalOptions) -> Plan:
     """Return what an evaluation of `model` will do; raises `ModelError` and `UnknownNameError`."""
-    options = replace(options, interpreters={full_name(name): path for name, path in options.interpreters.items()})
-    named = frozenset(map(full_name, (*(options.runtimes or ()), *options.criteria.required)))
+    options = replace(
+        options,
+        interpreters={full_name(name): path for name, path in options.interpreters.items()},
+        criteria=replace(options.criteria, required=tuple(map(full_name, options.criteria.required))),
+    )
+    named = frozenset((*map(full_name, options.runtimes or ()), *options.criteria.required))
     file = model if isinstance(model, ModelFile) else read_model(model)
     golden = stored(file) if file.foreign else read_golden(file.path.parent)
     if options.dataset is not None:

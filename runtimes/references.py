@@ -97,41 +97,41 @@ def agreed(model: ModelFile, options: EvalOptions, folder: Path) -> tuple[Golden
     feeds = {"golden": Feed(str(folder / "golden.npy"), len(images), model.fixed_batch or len(images), model.outputs)}
     tolerance = allowed(None, model.precision)
     decides = EXACT if model.quantized else None
-    answers: dict[str, Mapping[str, NDArray[Any]]] = {}
+    outputs: dict[str, Mapping[str, NDArray[Any]]] = {}
     for name in REFERENCES:
         result = run_runtime(name, model, feeds, folder / name, options)
         if result.outcome == "done" and set(model.outputs) <= result.feeds["golden"].arrays.keys():
-            answers[name] = result.feeds["golden"].arrays
-            if len(answers) < 2:
+            outputs[name] = result.feeds["golden"].arrays
+            if len(outputs) < 2:
                 continue
-            golden, pair, problem = agreement(images, answers, tolerance, decides)
+            golden, pair, problem = agreement(images, outputs, tolerance, decides)
             if problem is None:
                 return golden, pair, None
-    return agreement(images, answers, tolerance, decides)
+    return agreement(images, outputs, tolerance, decides)
 
 
 def agreement(
     images: NDArray[Any],
-    answers: Mapping[str, Mapping[str, NDArray[Any]]],
+    outputs: Mapping[str, Mapping[str, NDArray[Any]]],
     tolerance: float = FP32.tolerance,
     indispensable: str | None = None,
 ) -> tuple[Golden, tuple[str, str], str | None]:
-    """The first two of `answers` that agree within `tolerance`, as golden vectors, and who they are; the problem where none do.
+    """Return golden vectors, from the first two of `outputs` that agree within `tolerance`; which two; the problem if none do.
 
-    `indispensable`: one of them, if it gave an answer: in 8 bits others may share an instruction that saturates.
-    Raises `ModelError` where there are fewer than two.
+    `indispensable`: one of them, if it gave outputs: in 8 bits others may share an instruction that saturates.
+    Raises `ModelError` if there are fewer than two.
     """
-    pairs = [pair for pair in combinations(answers, 2) if indispensable not in answers or indispensable in pair]
+    pairs = [pair for pair in combinations(outputs, 2) if indispensable not in outputs or indispensable in pair]
     if not pairs:
         raise ModelError(
-            f"no golden vectors lie beside the model, and to do without takes two of {', '.join(REFERENCES)}: "
-            f"only {', '.join(answers) or 'none'} gives outputs; nin-onnx doctor tells what the others lack"
+            f"no golden vectors lie next to the model, and comparing without them needs two of {', '.join(REFERENCES)}, "
+            f"but only {', '.join(outputs) or 'none'} ran; nin-onnx doctor shows what is missing"
         )
     differences = []
     for first, second in pairs:
-        golden = Golden(images, answers[first])
-        parity = compare(answers[second], golden, tolerance)
+        golden = Golden(images, outputs[first])
+        parity = compare(outputs[second], golden, tolerance)
         if parity.problem is None:
             return golden, (first, second), None
         differences.append(f"{first} and {second} by {parity.worst:.1e}" if parity.worst is not None else f"{first} and {second}")
-    return Golden(images, answers[pairs[0][0]]), pairs[0], f"no two references agree; they differ: {'; '.join(differences)}"
+    return Golden(images, outputs[pairs[0][0]]), pairs[0], f"no two references agree; they differ: {'; '.join(differences)}"

@@ -8,9 +8,9 @@ from nin_onnx.runtimes.parity import Parity
 from nin_onnx.statistics import Paired
 from nin_onnx.verdict import Accuracy
 
-__all__ = ["LONGEST", "AgainstFp32", "LabelChanges", "Outcome", "Row", "Timing"]
+__all__ = ["MAX_BATCH_SECONDS", "AgainstFp32", "LabelChanges", "Outcome", "Row", "Timing"]
 
-LONGEST = 1.0
+MAX_BATCH_SECONDS = 1.0
 """Seconds that a batch may take where runtimes are timed; larger ones are left out."""
 
 Outcome = Literal["pass", "fail", "skipped", "error"]

@@ -12,8 +12,11 @@ LOCK = ".lock"  # in the folder while a process works there, and after one that 
 
 
 @contextlib.contextmanager
-def locked(folder: Path, error: NinOnnxError, timeout: float = 0.0) -> Iterator[None]:
-    """Keep other processes out of `folder`, which is made, and removed if nothing is in it at the end.
+def locked(folder: Path, error: NinOnnxError, timeout: float = 0.0, *, remove: bool = False) -> Iterator[None]:
+    """Keep other processes out of `folder`, which is made if it is absent.
+
+    `remove`: the lock file at the end, and the folder if nothing else is in it. Only for a `timeout` of 0: a process that waits
+    could be given the lock of a file that is gone.
 
     Raise `error` if another process holds it for longer than `timeout` seconds. On a disk without locks nobody is kept out,
     or everybody is until the lock file is removed, whichever `filelock` does there.
@@ -33,12 +36,14 @@ def locked(folder: Path, error: NinOnnxError, timeout: float = 0.0) -> Iterator[
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)  # before the release: after it, the file may be another process's
+        if remove:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)  # before the release: after it, the file may be another process's
         lock.release()
-        with contextlib.suppress(OSError):  # stops at the first folder that is not empty
-            for each in made:
-                each.rmdir()
+        if remove:
+            with contextlib.suppress(OSError):  # stops at the first folder that is not empty
+                for each in made:
+                    each.rmdir()
 
 
 def is_locked(folder: Path) -> bool | None:

@@ -12,9 +12,9 @@ from nin_onnx.errors import NinOnnxError
 from nin_onnx.recipe import read as read_toml
 from nin_onnx.results import collapses
 from nin_onnx.results.collapses import Collapse
+from nin_onnx.run import Run
 from nin_onnx.train.lock import is_locked
 from nin_onnx.train.progress import duration
-from nin_onnx.train.writable_run import WritableRun
 
 __all__ = ["RunStatus", "line", "read", "table", "write"]
 
@@ -69,7 +69,7 @@ def read(folder: Path) -> list[RunStatus]:
 def _status(
     folder: Path, name: str, running: Sequence[str], failed: Mapping[str, str], dead: Mapping[str, Collapse]
 ) -> RunStatus:
-    run = WritableRun(folder / "runs" / name)
+    run = Run(folder / "runs" / name)
     try:
         if run.model.exists() and name not in running:
             return _done(name, run.summary(), failed.get(name))

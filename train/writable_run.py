@@ -25,7 +25,7 @@ class WritableRun(Run):
             f"'{self.folder}' is being trained by another process: wait for it, or stop it first (if there is none, remove "
             f"'{self.folder / LOCK}')"
         )
-        return locked(self.folder, busy)
+        return locked(self.folder, busy, remove=True)
 
     def is_locked(self) -> bool:
         """Return whether another process trains here."""

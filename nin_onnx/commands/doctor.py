@@ -40,8 +40,9 @@ def doctor(model: str | None, packages: tuple[str, ...], as_json: bool) -> None:
     for package in packages:
         npm.install(package)
     path = models.find(model) if model else None
-    found = diagnose(path)
-    saturation = saturation_alone(read_model(path)) if path else None
+    file = read_model(path) if path else None
+    found = diagnose(file)
+    saturation = saturation_alone(file) if file else None
     if as_json:
         print_json({**asdict(found), "saturation": asdict(saturation) if saturation else None})
         return

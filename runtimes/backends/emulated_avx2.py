@@ -28,7 +28,6 @@ class EmulatedAvx2(Runtime):
 
     @classmethod
     def accepts(cls, model: ModelFile) -> None:
-
         if not model.quantized or not bounds(model.with_weights()):
             raise Unusable("the graph multiplies no 8-bit numbers, so there is nothing to emulate")
 

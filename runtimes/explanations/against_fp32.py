@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nin_onnx.errors import ModelError
+from nin_onnx.precision import FP32
 from nin_onnx.runtimes.model import ModelFile
 from nin_onnx.runtimes.options import EvalOptions
 from nin_onnx.runtimes.read_model import read_model
@@ -26,7 +27,7 @@ def against_fp32(
     or if there is no data set.
     """
     card, dataset = variant.card, options.dataset
-    if dataset is None or card is None or card.source is None or card.precision == "fp32":
+    if dataset is None or card is None or card.source is None or card.precision == FP32.name:
         return None
     try:
         source = read_model(variant.path.absolute().parent.parent / "model.onnx")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from nin_onnx.runtimes.report import Report
-from nin_onnx.runtimes.rows import LONGEST, Row, Timing
+from nin_onnx.runtimes.rows import MAX_BATCH_SECONDS, Row, Timing
 
 __all__ = ["speed_notes", "speed_table"]
 
@@ -26,7 +26,7 @@ def speed_notes(report: Report) -> Iterator[str]:
     sizes, rounds = _sizes(report), len(rows[0].speed[0].rounds)
     yield f"at {sizes[-1]}: in batches of {sizes[-1]}, median and range of {rounds} rounds in which the runtimes took turns"
     if any(len(row.speed) < len(sizes) for row in rows):
-        yield f"-: a batch would take more than {LONGEST:g} s"
+        yield f"-: a batch would take more than {MAX_BATCH_SECONDS:g} s"
     for pace in dict.fromkeys(row.facts.pace for row in rows if row.facts and row.facts.pace):
         yield f"{', '.join(row.runtime for row in rows if row.facts and row.facts.pace == pace)}: {pace}"
 

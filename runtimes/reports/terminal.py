@@ -135,7 +135,8 @@ def _foot(report: Report) -> Iterator[str]:
             "\n".join(wrap(f"FAIL: {'; '.join(map(str, report.unmet))}", WIDTH, subsequent_indent="      ")), fg="red", bold=True
         )
     else:
-        agreement = f"{passed} runtime{'s' if passed > 1 else ''} gave the network's own answers"
+        what = "the references" if report.golden["references"] else "the golden vectors"
+        agreement = f"{passed} runtime{'s match' if passed > 1 else ' matches'} {what}"
         yield click.style(f"PASS: {agreement}{f'; {skipped} skipped' if skipped else ''}", fg="green", bold=True)
 
 

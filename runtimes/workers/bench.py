@@ -93,9 +93,9 @@ class BenchWorker:
             self._stack.close()
 
     def _wait(self, deadline: float) -> str | None:
-        """Take the answer; why there is none, where there is none."""
+        """Take the result; return why there is none, if there is none."""
         while True:
-            status = self._process.poll()  # before the look: it may answer and end in between
+            status = self._process.poll()  # before the look: it may write its result and end in between
             result = read_result(self._folder / f"turn-{len(self.results)}")
             if result is not None:
                 break

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_onnx.runtimes.backends.base import Runtime
-from nin_onnx.runtimes.rows import LONGEST
+from nin_onnx.runtimes.rows import MAX_BATCH_SECONDS
 from nin_onnx.runtimes.workers.job import FeedOutputs, Job, Result, read_job, write_result
 from nin_onnx.runtimes.workers.worker import follow, load, outcome
 
@@ -58,10 +58,10 @@ def take_turns(job: Job) -> Iterator[Result]:
 
 
 def _fast_enough(runtime: Runtime, job: Job) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The batches from the smallest on, as long as the one before lets expect no more than `LONGEST`."""
+    """The batches from the smallest on, as long as the one before lets expect no more than `MAX_BATCH_SECONDS`."""
     for_one = 0.0
     for name, feed in job.feeds.items():
-        if for_one * feed.batch > LONGEST:
+        if for_one * feed.batch > MAX_BATCH_SECONDS:
             return
         images = np.load(feed.file, allow_pickle=False)[: feed.batch]
         runtime.run(images)  # the first is slower

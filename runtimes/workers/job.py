@@ -92,7 +92,7 @@ def write_result(folder: Path, result: Result) -> None:
 
 
 def read_result(folder: Path) -> Result | None:
-    """The answer in `folder`, None where there is none; raises `ValueError` for what no worker writes."""
+    """Return the result in `folder`, None where there is none; raises `ValueError` for what no worker writes."""
     if not (folder / RESULT).exists():
         return None
     try:

@@ -23,7 +23,7 @@ __all__ = ["facts", "follow", "load", "main", "outcome"]
 
 
 def main(folder: Path) -> None:
-    """Do the job in `folder` and leave the answer there."""
+    """Do the job in `folder` and leave the result there."""
     write_result(folder, outcome(lambda: work(read_job(folder))))
 
 

@@ -29,8 +29,10 @@ def added(report):
     return f"{len(report.rows)} runtimes, status {report.exit_status}"
 """
 CRITERION = """
-def _enough(criteria, accuracy):
-    return f"only {accuracy.images} images" if accuracy.images < criteria.min_images else None
+def _enough(criteria, rows):
+    for row in rows:
+        if row.accuracy and row.accuracy.images < criteria.min_images:
+            yield Unmet(row.runtime, "images", f"only {row.accuracy.images} images")
 
 """
 
@@ -116,5 +118,5 @@ def test_a_criterion_that_is_added_so_decides_the_exit_status(copy: Path) -> Non
     outcomes = {images: command(copy, *evaluate, images) for images in ("300", "301")}
     assert [done.returncode for done in outcomes.values()] == [0, 1]
     assert outcomes["301"].stdout.endswith("FAIL: reference: only 300 images\n")
-    assert 'name="accuracy"><failure message="only 300 images"' in re.sub(r">\s+<", "><", (copy / "junit.xml").read_text())
+    assert 'name="images"><failure message="only 300 images"' in re.sub(r">\s+<", "><", (copy / "junit.xml").read_text())
     assert changed(copy) == named("a criterion of `eval`")

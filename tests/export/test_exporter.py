@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -22,6 +22,7 @@ from nin_onnx.card import read_card
 from nin_onnx.errors import MissingExtraError, RunError, UnknownNameError
 from nin_onnx.export import Export, export_run
 from nin_onnx.export.model_card import render
+from nin_onnx.export.options import settings_from
 from nin_onnx.golden import FOLDER, golden_images, read_golden
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ def test_the_golden_check_comes_last(exported: Export) -> None:
 
 
 def test_an_option_that_there_is_not_is_refused(own_run: Path) -> None:
-    with pytest.raises(TypeError, match="licence"):
-        export_run(own_run, licence="MIT")  # type: ignore[call-arg] # which mypy sees too
+    with pytest.raises(TypeError, match="lisense"):
+        export_run(own_run, lisense="MIT")  # type: ignore[call-arg] # which mypy sees too
 
 
 @pytest.mark.parametrize(
@@ -168,3 +169,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"^export needs the package '{package}': pip install 'nin-onnx\[train\]'$"):
         export_run(run)
+
+
+def test_the_license_may_be_given_under_the_name_that_it_had() -> None:
+    old: Any = {"licence": "MIT"}
+    assert settings_from(old) == settings_from({"license": "MIT"}) != settings_from({})

@@ -16,6 +16,7 @@ from nin_onnx.machine import instructions
 from nin_onnx.runtimes import RUNTIMES, diagnosis
 from nin_onnx.runtimes.backends.registry import runtime
 from nin_onnx.runtimes.diagnosis import diagnose
+from nin_onnx.runtimes.read_model import read_model
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_driver_is_named_in_its_own_words(monkeypatch: pytest.MonkeyPatch, t
 def test_a_runtime_for_8_bits_alone_is_usable_though_the_model_on_trial_has_none(only: Callable[..., None]) -> None:
     only("emulated-avx2")
     assert [state.usable for state in diagnose().runtimes] == [True]
-    assert [state.usable for state in diagnose(models.find("nin-digits")).runtimes] == [False]
+    assert [state.usable for state in diagnose(read_model(models.find("nin-digits"))).runtimes] == [False]
 
 
 def test_two_packages_of_onnx_runtime_clash(monkeypatch: pytest.MonkeyPatch, only: Callable[..., None]) -> None:
@@ -107,7 +108,7 @@ def test_an_opset_that_is_too_new_for_a_runtime_shows(
     names = {name: RUNTIMES[name] for name in ("onnxruntime", "reference")}
     monkeypatch.setattr(diagnosis, "RUNTIMES", names | {"Old": "made_up:Old"})
     monkeypatch.setitem(RUNTIMES, "Old", f"made_up:{made_up('Old')}")
-    found = {state.runtime: state for state in diagnose(path).runtimes}
+    found = {state.runtime: state for state in diagnose(read_model(path)).runtimes}
     assert found["reference"].usable
     assert not found["Old"].usable
     assert found["Old"].reason == f"RuntimeError: opset {newest} is too new, at most 9 is known"
@@ -118,7 +119,7 @@ def test_a_model_that_every_runtime_loads_leaves_them_usable(
 ) -> None:
     names = ("onnxruntime", "opencv", "tract", "ncnn", "mnn", "openvino")
     monkeypatch.setattr(diagnosis, "RUNTIMES", {name: RUNTIMES[name] for name in names})
-    assert [(state.usable, state.reason) for state in diagnose(tiny_model()).runtimes] == [(True, None)] * len(names)
+    assert [(state.usable, state.reason) for state in diagnose(read_model(tiny_model())).runtimes] == [(True, None)] * len(names)
 
 
 def test_the_command_prints_a_line_for_each_runtime_and_the_same_as_json(only: Callable[..., None]) -> None:

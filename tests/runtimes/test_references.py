@@ -98,7 +98,7 @@ def test_with_one_reference_alone_there_is_nothing_to_judge_by(
     monkeypatch.setattr(
         "nin_onnx.runtimes.references.REFERENCES", ("onnxruntime", made_up("HoldsNoPackage"), made_up("Segfaults"))
     )
-    with pytest.raises(ModelError, match=r"takes two of .*: only onnxruntime gives outputs; nin-onnx doctor tells"):
+    with pytest.raises(ModelError, match=r"needs two of .*, but only onnxruntime ran; nin-onnx doctor shows"):
         evaluate(tiny_model(golden=False), EvalOptions(runtimes=["onnxruntime"]))
 
 

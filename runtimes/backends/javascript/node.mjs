@@ -2,7 +2,7 @@
 // NIN_ONNX_HOME is nin-onnx's address: in the environment, since every user of the machine can read a command line.
 
 import { createRequire } from "node:module";
-import { serve } from "./peer.mjs";
+import { serve } from "./host.mjs";
 
 const home = process.env.NIN_ONNX_HOME;
 const [folder, provider] = process.argv.slice(2);

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nin_onnx.data import digits
+from nin_onnx.data import DATASETS, digits
 from nin_onnx.errors import MissingExtraError
 
 datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed: pip install 'nin-onnx[demo]'")
@@ -17,6 +17,7 @@ NOWHERE = Path("nowhere")
 def test_the_splits_are_a_partition_of_scikit_learns_digits() -> None:
     train, test = digits.load("train", NOWHERE), digits.load("test", NOWHERE)
     assert (train.images.shape, test.images.shape) == ((1437, 8, 8, 1), (360, 8, 8, 1))
+    assert (len(train), len(test)) == (DATASETS["digits"].train_images, DATASETS["digits"].test_images)
     whole = datasets.load_digits()
     scaled = [bytes(round(value * 255 / 16) for value in row) for row in whole.data.tolist()]
     found = [

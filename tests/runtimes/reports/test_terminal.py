@@ -118,7 +118,7 @@ def test_the_last_line_says_what_failed(report: Report) -> None:
 
 def test_the_last_line_says_how_many_passed_and_were_skipped(report: Report) -> None:
     fine = replace(report, rows=(report.rows[0], report.rows[2]))
-    assert lines(fine)[-1] == "PASS: 1 runtime gave the network's own answers; 1 skipped"
+    assert lines(fine)[-1] == "PASS: 1 runtime matches the golden vectors; 1 skipped"
     assert lines(fine, max_error=0.3)[-1] == "FAIL: pytorch: error 0.50 %, at most 0.3 % was asked for"
 
 
